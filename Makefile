@@ -1,0 +1,65 @@
+# Entry points for development. "make help" lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The overlay that "make demo" and "make bench" set up.
+BACKEND ?= ovs_gre
+# Gates of "make check", targets of "make integration", scenarios of "make molecule"; empty: all of them.
+GATES ?=
+TARGETS ?=
+SCENARIOS ?=
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+LAB_INVENTORY := inventories/lab/hosts.yml
+SUMMARY := .cache/verify_summary
+
+# What a target needs is made in the order in which it is listed, also with "make -j".
+.NOTPARALLEL:
+
+-include lab/lab.mk
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z.][a-z.-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv: .venv/.stamp ## Install the pinned tools into .venv, with this repository as crosshost.overlay
+	@:
+
+.venv/.stamp: requirements.txt requirements-dev.txt constraints-dev.txt
+	@dev/venv.sh
+
+.PHONY: check
+check: .venv ## Run every check that needs no hosts (some: GATES="yaml lint")
+	@dev/check.sh $(GATES)
+
+.PHONY: unit
+unit: .venv ## Run the unit tests on the control node's Python
+	@PYTHONPATH=.venv/collections pytest --quiet
+
+.PHONY: integration
+integration: .venv ## Run the integration tests of the modules (some: TARGETS="ovs_gre_port")
+	@dev/integration.sh $(TARGETS)
+
+.PHONY: molecule
+molecule: .venv ## Run the molecule scenarios, one after another (some: SCENARIOS="default")
+	@dev/molecule.sh $(SCENARIOS)
+
+.PHONY: test
+test: check integration molecule ## Run check, integration and molecule
+
+# The last line printed is the summary that the role verify wrote.
+.PHONY: demo
+demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it
+	@mkdir -p .cache && rm -f $(SUMMARY)
+	@ansible-playbook -i $(LAB_INVENTORY) -e overlay_backend=$(BACKEND) -e verify_summary_path=$(CURDIR)/$(SUMMARY) playbooks/site.yml
+	@cat $(SUMMARY)
+
+.PHONY: bench
+bench: .venv lab-up ## Measure the overlay in the lab
+	@dev/bench.sh $(LAB_INVENTORY) $(BACKEND)
+
+.PHONY: clean
+clean: ## Remove .venv and everything that checks and tests leave behind (the lab: make lab-down)
+	@rm -rf .venv .cache .ansible build tests/output
