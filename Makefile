@@ -58,7 +58,7 @@ demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it
 
 .PHONY: bench
 bench: .venv lab-up ## Measure the overlay in the lab
-	@dev/bench.sh $(LAB_INVENTORY) $(BACKEND)
+	@python dev/bench.py
 
 .PHONY: clean
 clean: ## Remove .venv and everything that checks and tests leave behind (the lab: make lab-down)

@@ -57,7 +57,8 @@ gate_ansible-lint() { ansible-lint --profile production --offline --nocolor; }
 gate_docs() {
     # In a copy: the tool copies the folder it is in, .venv and .cache included.
     cd "$(dev/collection_copy.sh)"
-    antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=dependent \
+    # The tool copies the collections in .venv too, but only what git tracks, which is nothing: hide our repository.
+    GIT_CEILING_DIRECTORIES=$root/.venv antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=dependent \
         --disallow-unknown-collection-refs --skip-rstcheck .
 }
 gate_ansible-test-units() {

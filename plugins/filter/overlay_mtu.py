@@ -63,6 +63,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _mtu
 
 

@@ -54,11 +54,16 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _slices
 
 
 def overlay_slices(
-    names: t.Sequence[str], pool: str, prefix: int = 24, pins: t.Mapping[str, str] | None = None, known: t.Mapping[str, str] | None = None
+    names: t.Sequence[str],
+    pool: str,
+    prefix: int = 24,
+    pins: t.Mapping[str, str] | None = None,
+    known: t.Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Wrap the allocation for templates."""
     try:

@@ -74,17 +74,25 @@ def overlay_tunnels(
     """Return the tunnels of host."""
     addresses = {peer["name"]: peer["address"] for peer in peers}
     if host not in addresses:
-        raise AnsibleFilterError(f"overlay_tunnels: host '{host}' is not one of the overlay's hosts ({', '.join(addresses)})")
+        raise AnsibleFilterError(
+            f"overlay_tunnels: host '{host}' is not one of the overlay's hosts ({', '.join(addresses)})"
+        )
     if topology not in ("mesh", "hub"):
         raise AnsibleFilterError(f"overlay_tunnels: topology '{topology}' is neither mesh nor hub")
     if topology == "hub" and hub not in addresses:
-        raise AnsibleFilterError(f"overlay_tunnels: hub '{hub}' is not one of the overlay's hosts ({', '.join(addresses)}); set ovs_gre_hub to one")
+        raise AnsibleFilterError(
+            f"overlay_tunnels: hub '{hub}' is not one of the overlay's hosts ({', '.join(addresses)}); set ovs_gre_hub to one"
+        )
     given = {key: value for key, value in (options or {}).items() if value is not None}
     chosen = [name for name in addresses if name != host and (topology == "mesh" or hub in (host, name))]
     names = {name: prefix + re.sub(r"[^A-Za-z0-9._-]", "-", name) for name in chosen}
     if len(set(names.values())) != len(names):
-        raise AnsibleFilterError(f"overlay_tunnels: two hosts lead to the same tunnel name ({', '.join(sorted(names.values()))}); rename one")
-    return [{"name": names[name], "remote_ip": addresses[name], "local_ip": addresses[host], **given} for name in chosen]
+        raise AnsibleFilterError(
+            f"overlay_tunnels: two hosts lead to the same tunnel name ({', '.join(sorted(names.values()))}); rename one"
+        )
+    return [
+        {"name": names[name], "remote_ip": addresses[name], "local_ip": addresses[host], **given} for name in chosen
+    ]
 
 
 class FilterModule:

@@ -52,9 +52,9 @@ class Config:
     master: str
     bridge: str = ""
     nic: str = ""
-    addresses: t.Tuple[str, ...] = ()
-    routes: t.Tuple[str, ...] = ()
-    features: t.Tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Link:
 
     master: str
     up: bool
-    addresses: t.Tuple[str, ...]
+    addresses: tuple[str, ...]
     dynamic: bool
 
 
@@ -72,8 +72,8 @@ class State:
     """Links by name, routes by device, and the features of the card that are on and can be turned off."""
 
     links: t.Mapping[str, Link] = field(default_factory=dict)
-    routes: t.Mapping[str, t.Tuple[str, ...]] = field(default_factory=dict)
-    features: t.Tuple[str, ...] = ()
+    routes: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
 
 
 def observe(run: Run, config: Config) -> State:
@@ -91,19 +91,19 @@ def observe(run: Run, config: Config) -> State:
     for device in (config.nic, config.bridge):
         if device in links:
             routes[device] = _routes(run, device)
-    features: t.Tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     if config.nic in links:
         features = parse_features(_read(run, ["ethtool", "-k", config.nic]))
     return State(links, routes, features)
 
 
-def parse_features(text: str) -> t.Tuple[str, ...]:
+def parse_features(text: str) -> tuple[str, ...]:
     """Return the short names of the offloads that 'ethtool -k' shows as on and not as fixed."""
     shown = dict(line.strip().split(": ", 1) for line in text.splitlines() if ": " in line)
     return tuple(short for short, name in FEATURES.items() if shown.get(name, "").strip() == "on")
 
 
-def missing_links(state: State, config: Config) -> t.List[str]:
+def missing_links(state: State, config: Config) -> list[str]:
     """Return the links that have to exist first; others make them."""
     needed = [config.link, config.master] + ([config.bridge, config.nic] if config.bridge else [])
     return [name for name in needed if name not in state.links]
@@ -135,7 +135,9 @@ def _plan_underlay(state: State, config: Config) -> Steps:
     # The address leaves the card before its routes are set on the bridge: two connected routes would compete.
     steps += [["ip", "address", "del", cidr, "dev", config.nic] for cidr in nic.addresses]
     present = state.routes.get(config.bridge, ())
-    steps += [["ip", "route", "replace", *route.split(), "dev", config.bridge] for route in routes if route not in present]
+    steps += [
+        ["ip", "route", "replace", *route.split(), "dev", config.bridge] for route in routes if route not in present
+    ]
     return steps
 
 
@@ -145,10 +147,16 @@ def plan_back(state: State, config: Config) -> Steps:
         return []
     nic = state.links[config.nic]
     addresses = config.addresses
-    steps: Steps = [["ip", "address", "add", cidr, "dev", config.nic] for cidr in addresses if cidr not in nic.addresses]
+    steps: Steps = [
+        ["ip", "address", "add", cidr, "dev", config.nic] for cidr in addresses if cidr not in nic.addresses
+    ]
     present = state.routes.get(config.nic, ())
-    steps += [["ip", "route", "replace", *route.split(), "dev", config.nic] for route in config.routes if route not in present]
-    return steps + [["ethtool", "-K", config.nic, feature, "on"] for feature in config.features if feature not in state.features]
+    steps += [
+        ["ip", "route", "replace", *route.split(), "dev", config.nic] for route in config.routes if route not in present
+    ]
+    return steps + [
+        ["ethtool", "-K", config.nic, feature, "on"] for feature in config.features if feature not in state.features
+    ]
 
 
 def learned(state: State, config: Config) -> Config:
@@ -165,8 +173,10 @@ def learned(state: State, config: Config) -> Config:
 
 def load(text: str) -> Config:
     """Read a Config from its JSON form."""
-    data = json.loads(text)
-    return Config(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    values: dict[str, t.Any] = {}
+    for key, value in json.loads(text).items():
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return Config(**values)
 
 
 def dump(config: Config) -> str:
@@ -174,7 +184,7 @@ def dump(config: Config) -> str:
     return json.dumps(config.__dict__, indent=1, sort_keys=True) + "\n"
 
 
-def _routes(run: Run, device: str) -> t.Tuple[str, ...]:
+def _routes(run: Run, device: str) -> tuple[str, ...]:
     # proto kernel is what the kernel adds by itself together with an address
     lines = _read(run, ["ip", "-4", "route", "show", "dev", device]).splitlines()
     lines += _read(run, ["ip", "-6", "route", "show", "dev", device]).splitlines()
@@ -182,7 +192,7 @@ def _routes(run: Run, device: str) -> t.Tuple[str, ...]:
     return tuple(" ".join(_settable(line)) for line in lines if not any(mark in line for mark in automatic))
 
 
-def _settable(line: str) -> t.List[str]:
+def _settable(line: str) -> list[str]:
     words = [word for word in line.split() if word not in ("linkdown", "dead")]
     if "expires" in words:
         at = words.index("expires")
@@ -190,17 +200,19 @@ def _settable(line: str) -> t.List[str]:
     return words
 
 
-def _read(run: Run, argv: t.List[str]) -> str:
+def _read(run: Run, argv: list[str]) -> str:
     status, out, err = run(argv)
     if status != 0:
-        raise AttachError(f"'{' '.join(argv)}' failed with status {status}: {err.strip() or out.strip() or 'no output'}")
+        raise AttachError(
+            f"'{' '.join(argv)}' failed with status {status}: {err.strip() or out.strip() or 'no output'}"
+        )
     return out
 
 
-def run_command(argv: t.List[str]) -> t.Tuple[int, str, str]:
+def run_command(argv: list[str]) -> tuple[int, str, str]:
     """Run one command, bounded; the only caller of this file that starts processes."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return 124, "", f"no answer within {COMMAND_TIMEOUT:g} seconds"
     except OSError as exc:
@@ -224,7 +236,9 @@ def main(path: str, run: Run = run_command, wait: float = BOOT_WAIT) -> int:
         if not missing and not plan(state, config):
             return 0
         if time.monotonic() > end:
-            sys.stderr.write(f"after {wait:g} s there is still no link {', '.join(missing) or 'that stays as it was set'}; see docker and openvswitch-switch\n")
+            sys.stderr.write(
+                f"after {wait:g} s there is still no link {', '.join(missing) or 'that stays as it was set'}; see docker and openvswitch-switch\n"
+            )
             return 1
         time.sleep(POLL)
 

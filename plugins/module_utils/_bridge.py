@@ -48,8 +48,8 @@ class Bridge:
     datapath: str
     fail_mode: str
     hwaddr: str
-    owner: t.Optional[str]
-    ports: t.Tuple[str, ...]
+    owner: str | None
+    ports: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class LinkPort:
 
     bridge: str
     type: str
-    mtu_request: t.Optional[int]
-    owner: t.Optional[str]
+    mtu_request: int | None
+    owner: str | None
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class State:
     """All that decides: the database, the kernel's links, and how Ansible came in."""
 
     bridges: t.Mapping[str, Bridge]
-    link: t.Optional[LinkPort]
-    interfaces: t.Tuple[Interface, ...] = ()
-    routes: t.Tuple[Route, ...] = ()
-    management_ip: t.Optional[str] = None
+    link: LinkPort | None
+    interfaces: tuple[Interface, ...] = ()
+    routes: tuple[Route, ...] = ()
+    management_ip: str | None = None
 
 
 def find_nic(state: State, wish: Wish) -> str:
@@ -83,7 +83,9 @@ def find_nic(state: State, wish: Wish) -> str:
     for interface in state.interfaces:
         if any(item.split("/")[0] == wish.underlay_ip for item in interface.addresses):
             return interface.name
-    raise Refusal(f"the underlay address {wish.underlay_ip} is on no interface of this host; set overlay_underlay_ip to one it has")
+    raise Refusal(
+        f"the underlay address {wish.underlay_ip} is on no interface of this host; set overlay_underlay_ip to one it has"
+    )
 
 
 def check(state: State, wish: Wish, nic: str) -> None:
@@ -91,7 +93,9 @@ def check(state: State, wish: Wish, nic: str) -> None:
     for name in (wish.bridge, wish.underlay_bridge):
         bridge = state.bridges.get(name) if name else None
         if bridge and bridge.owner != wish.owner:
-            raise Refusal(f"Open vSwitch bridge '{name}' exists and was not made by this collection; choose another bridge name")
+            raise Refusal(
+                f"Open vSwitch bridge '{name}' exists and was not made by this collection; choose another bridge name"
+            )
         if name and not bridge and any(item.name == name for item in state.interfaces):
             raise Refusal(f"a link named '{name}' exists and is no Open vSwitch bridge; choose another bridge name")
     have = state.bridges.get(wish.bridge)
@@ -101,7 +105,9 @@ def check(state: State, wish: Wish, nic: str) -> None:
             "run the teardown first, then set up the overlay anew"
         )
     if state.link and (state.link.owner != wish.owner or state.link.bridge != wish.bridge):
-        raise Refusal(f"port '{wish.link}' exists on bridge '{state.link.bridge}' and is not the overlay's; choose another name for the link port")
+        raise Refusal(
+            f"port '{wish.link}' exists on bridge '{state.link.bridge}' and is not the overlay's; choose another name for the link port"
+        )
     if nic:
         check_nic(state, wish, nic)
 
@@ -117,11 +123,18 @@ def check_nic(state: State, wish: Wish, nic: str) -> None:
     remedy = "give the overlay an underlay on a card of its own (overlay_underlay_ip), or use the kernel datapath"
     addresses = [item.split("/")[0] for item in interface.addresses]
     if state.management_ip in addresses:
-        raise Refusal(f"interface '{nic}' is the one Ansible is connected through ({state.management_ip}) and is never moved into a bridge; {remedy}")
+        raise Refusal(
+            f"interface '{nic}' is the one Ansible is connected through ({state.management_ip}) and is never moved into a bridge; {remedy}"
+        )
     if any(route.dst == "default" and route.dev == nic for route in state.routes):
-        raise Refusal(f"interface '{nic}' carries the default route of this host and is never moved into a bridge; {remedy}")
+        raise Refusal(
+            f"interface '{nic}' carries the default route of this host and is never moved into a bridge; {remedy}"
+        )
     if interface.dynamic:
-        raise Refusal(f"interface '{nic}' gets its address by DHCP or router advertisement, which would not follow it into a bridge; make the address static, or {remedy}")
+        raise Refusal(
+            f"interface '{nic}' gets its address by DHCP or router advertisement, which would not follow it into a bridge; "
+            f"make the address static, or {remedy}"
+        )
     if interface.master:
         raise Refusal(f"interface '{nic}' is already a member of '{interface.master}'; {remedy}")
     for other in state.bridges.values():
@@ -129,14 +142,23 @@ def check_nic(state: State, wish: Wish, nic: str) -> None:
             raise Refusal(f"interface '{nic}' is already a port of Open vSwitch bridge '{other.name}'; {remedy}")
 
 
-def plan(state: State, wish: Wish, nic: str) -> t.List[str]:
+def plan(state: State, wish: Wish, nic: str) -> list[str]:
     """Return the arguments of the one transaction that makes bridges and ports as wished; empty when they are."""
     steps = _plan_bridge(state, wish.bridge, wish, "")
     link = LinkPort(wish.bridge, "internal", wish.mtu, wish.owner)
     if state.link != link:
         if state.link is None:
             steps.append(["add-port", wish.bridge, wish.link])
-        steps.append(["set", "Interface", wish.link, "type=internal", f"mtu_request={wish.mtu}", f"external_ids:{MARK}={wish.owner}"])
+        steps.append(
+            [
+                "set",
+                "Interface",
+                wish.link,
+                "type=internal",
+                f"mtu_request={wish.mtu}",
+                f"external_ids:{MARK}={wish.owner}",
+            ]
+        )
     if nic:
         mac = next((item.mac for item in state.interfaces if item.name == nic), "")
         steps += _plan_bridge(state, wish.underlay_bridge, wish, mac)
@@ -146,7 +168,7 @@ def plan(state: State, wish: Wish, nic: str) -> t.List[str]:
     return [arg for step in steps for arg in ("--", *step)]
 
 
-def _plan_bridge(state: State, name: str, wish: Wish, hwaddr: str) -> t.List[t.List[str]]:
+def _plan_bridge(state: State, name: str, wish: Wish, hwaddr: str) -> list[list[str]]:
     have = state.bridges.get(name)
     steps = [] if have else [["add-br", name]]
     sets = []
@@ -163,7 +185,7 @@ def _plan_bridge(state: State, name: str, wish: Wish, hwaddr: str) -> t.List[t.L
     return steps
 
 
-def plan_absent(state: State, names: t.Iterable[str], owner: str) -> t.List[str]:
+def plan_absent(state: State, names: t.Iterable[str], owner: str) -> list[str]:
     """Return the arguments of the one transaction that deletes our bridges; those of others stay."""
     ours = [name for name in names if name in state.bridges and state.bridges[name].owner == owner]
     return [arg for name in ours for arg in ("--", "--if-exists", "del-br", name)]

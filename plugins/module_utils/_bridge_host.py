@@ -16,7 +16,13 @@ import typing as t
 from ansible_collections.crosshost.overlay.plugins.module_utils import _attach, _bridge, _files, _host
 from ansible_collections.crosshost.overlay.plugins.module_utils._bridge import Bridge, LinkPort, Refusal, State, Wish
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import SBIN, Cli, Result
-from ansible_collections.crosshost.overlay.plugins.module_utils._ovs import BACKSTOP, MARK, PACKAGE, as_list, parse_table
+from ansible_collections.crosshost.overlay.plugins.module_utils._ovs import (
+    BACKSTOP,
+    MARK,
+    PACKAGE,
+    as_list,
+    parse_table,
+)
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -39,12 +45,12 @@ class BridgeHost:
         self.wish = wish
         self.check = module.check_mode
         self.timeout = module.params["timeout"]
-        self.commands: t.List[str] = []
+        self.commands: list[str] = []
         self.ip = Cli(module, "ip", timeout=self.timeout, package="iproute2")
         self.systemctl = Cli(module, "systemctl", timeout=self.timeout + _attach.BOOT_WAIT)
         self.ovs = self._tool("ovs-vsctl", f"--timeout={self.timeout}")
 
-    def present(self) -> t.Dict[str, t.Any]:
+    def present(self) -> dict[str, t.Any]:
         """Make bridges, link, attachment and unit as wished."""
         self._need_kernel_datapath()
         state, errors = self._observe()
@@ -73,7 +79,7 @@ class BridgeHost:
             attach += [["ip", "link", "set", config.link, "master", config.master]] if config.link in missing else []
             self.commands += [" ".join(step) for step in attach]
         else:
-            attach = self._attach(config)
+            attach = self._tie(config)
             self._read_back(nic)
             self._start_unit()
         changed = bool(transaction or attach or files or unit)
@@ -82,7 +88,7 @@ class BridgeHost:
             after = self._view(self._observe()[0], _attach.observe(self._run, config), config)
         return self._result(changed, before, after, nic)
 
-    def absent(self) -> t.Dict[str, t.Any]:
+    def absent(self) -> dict[str, t.Any]:
         """Give the card back what it had, delete our bridges and the unit; the record of the card goes last."""
         text = _files.read(_bridge.CONFIG_PATH)
         config = _attach.load(text) if text else _attach.Config(self.wish.link, self.wish.master)
@@ -110,14 +116,18 @@ class BridgeHost:
             self.systemctl.write("daemon-reload")
         changed = bool(transaction or back or paths or present)
         if changed and not self.check:
-            left = _bridge.plan_absent(self._observe()[0], (self.wish.bridge, self.wish.underlay_bridge), self.wish.owner)
+            left = _bridge.plan_absent(
+                self._observe()[0], (self.wish.bridge, self.wish.underlay_bridge), self.wish.owner
+            )
             if left:
-                self.module.fail_json(msg=f"Bridges are still there after they were deleted: {left}. See 'journalctl -u ovs-vswitchd'.")
+                self.module.fail_json(
+                    msg=f"Bridges are still there after they were deleted: {left}. See 'journalctl -u ovs-vswitchd'."
+                )
         return self._result(changed, before, {"bridges": {}, "files": []} if changed else before, "")
 
     # -- reading
 
-    def _observe(self) -> t.Tuple[State, t.Dict[str, str]]:
+    def _observe(self) -> tuple[State, dict[str, str]]:
         interfaces = tuple(_host.interfaces(self.ip))
         routes = tuple(_host.routes(self.ip))
         management = _host.ssh_server_address(os.getpid())
@@ -126,7 +136,10 @@ class BridgeHost:
         answer = self.ovs.run_raw(*LIST)
         if answer.rc != 0:
             if not self.check:
-                self.ovs.fail(answer, f"Open vSwitch does not answer: {answer.message}. Start it ('systemctl start openvswitch-switch') and run again.")
+                self.ovs.fail(
+                    answer,
+                    f"Open vSwitch does not answer: {answer.message}. Start it ('systemctl start openvswitch-switch') and run again.",
+                )
             self.module.warn("Open vSwitch does not answer; this prediction takes it for running and empty.")
             return State({}, None, interfaces, routes, management), {}
         bridges, link, errors = parse_state(answer.out, self.wish.link)
@@ -146,7 +159,7 @@ class BridgeHost:
             "or set ovs_gre_datapath to netdev for the userspace datapath (slower, and the underlay needs a card of its own)"
         )
 
-    def _systemd(self) -> t.Dict[str, str]:
+    def _systemd(self) -> dict[str, str]:
         lines = self.systemctl.read("show", _bridge.UNIT, "--property=" + ",".join(ABSENT_UNIT))[1].splitlines()
         return {**ABSENT_UNIT, **dict(line.split("=", 1) for line in lines if "=" in line)}
 
@@ -155,11 +168,13 @@ class BridgeHost:
         old = _attach.load(text) if text else None
         if old is None or old.nic != config.nic:
             return config
-        return _attach.Config(config.link, config.master, config.bridge, config.nic, old.addresses, old.routes, old.features)
+        return _attach.Config(
+            config.link, config.master, config.bridge, config.nic, old.addresses, old.routes, old.features
+        )
 
     # -- planning what lies outside the database
 
-    def _files_to_write(self, config: _attach.Config) -> t.Dict[str, str]:
+    def _files_to_write(self, config: _attach.Config) -> dict[str, str]:
         wanted = {
             _bridge.SCRIPT_PATH: inspect.getsource(_attach),
             _bridge.CONFIG_PATH: _attach.dump(config),
@@ -167,7 +182,7 @@ class BridgeHost:
         }
         return {path: text for path, text in wanted.items() if _files.read(path) != text}
 
-    def _unit_steps(self, files_change: bool) -> t.List[t.List[str]]:
+    def _unit_steps(self, files_change: bool) -> list[list[str]]:
         unit = self._systemd()
         steps = []
         if files_change or unit["NeedDaemonReload"] == "yes":
@@ -186,9 +201,11 @@ class BridgeHost:
             try:
                 _files.write_atomic(path, text.encode())
             except OSError as exc:
-                self.module.fail_json(msg=f"{path} could not be written: {exc}. Free space or make the file system writable, then run again.")
+                self.module.fail_json(
+                    msg=f"{path} could not be written: {exc}. Free space or make the file system writable, then run again."
+                )
 
-    def _write_ovs(self, transaction: t.List[str]) -> None:
+    def _write_ovs(self, transaction: list[str]) -> None:
         if not transaction:
             return
         if self.ovs is None:
@@ -197,9 +214,11 @@ class BridgeHost:
         answer = self.ovs.run_raw(*transaction) if not self.check else None
         self.ovs.record(*transaction)
         if answer and answer.rc != 0:
-            self.ovs.fail(answer, f"Open vSwitch did not take the change: {answer.message}. See 'journalctl -u ovs-vswitchd'.")
+            self.ovs.fail(
+                answer, f"Open vSwitch did not take the change: {answer.message}. See 'journalctl -u ovs-vswitchd'."
+            )
 
-    def _attach(self, config: _attach.Config) -> _attach.Steps:
+    def _tie(self, config: _attach.Config) -> _attach.Steps:
         """Apply until nothing is left to do; links of new ports show up a moment after the transaction."""
         done: _attach.Steps = []
         end = time.monotonic() + SETTLE
@@ -253,17 +272,25 @@ class BridgeHost:
 
     # -- showing
 
-    def _view(self, state: State, kernel: _attach.State, config: _attach.Config) -> t.Dict[str, t.Any]:
+    def _view(self, state: State, kernel: _attach.State, config: _attach.Config) -> dict[str, t.Any]:
         names = (self.wish.bridge, self.wish.underlay_bridge)
-        shown = {name: {"datapath": state.bridges[name].datapath, "fail_mode": state.bridges[name].fail_mode} for name in names if name in state.bridges}
+        shown = {
+            name: {"datapath": state.bridges[name].datapath, "fail_mode": state.bridges[name].fail_mode}
+            for name in names
+            if name in state.bridges
+        }
         link = kernel.links.get(config.link)
         return {
             "bridges": shown,
-            "link": {"name": config.link, "master": link.master, "mtu": state.link.mtu_request if state.link else None} if link else None,
-            "files": [path for path in (_bridge.CONFIG_PATH, _bridge.SCRIPT_PATH, _bridge.UNIT_PATH) if os.path.exists(path)],
+            "link": {"name": config.link, "master": link.master, "mtu": state.link.mtu_request if state.link else None}
+            if link
+            else None,
+            "files": [
+                path for path in (_bridge.CONFIG_PATH, _bridge.SCRIPT_PATH, _bridge.UNIT_PATH) if os.path.exists(path)
+            ],
         }
 
-    def _wished_view(self, config: _attach.Config) -> t.Dict[str, t.Any]:
+    def _wished_view(self, config: _attach.Config) -> dict[str, t.Any]:
         names = [name for name in (self.wish.bridge, self.wish.underlay_bridge) if name]
         return {
             "bridges": {name: {"datapath": self.wish.datapath, "fail_mode": "standalone"} for name in names},
@@ -271,24 +298,36 @@ class BridgeHost:
             "files": [_bridge.CONFIG_PATH, _bridge.SCRIPT_PATH, _bridge.UNIT_PATH],
         }
 
-    def _result(self, changed: bool, before: t.Dict[str, t.Any], after: t.Dict[str, t.Any], nic: str) -> t.Dict[str, t.Any]:
+    def _result(self, changed: bool, before: dict[str, t.Any], after: dict[str, t.Any], nic: str) -> dict[str, t.Any]:
         wish = self.wish
-        bridge = {"name": wish.bridge, "datapath": wish.datapath, "link": wish.link, "master": wish.master, "underlay_bridge": wish.underlay_bridge, "nic": nic}
+        bridge = {
+            "name": wish.bridge,
+            "datapath": wish.datapath,
+            "link": wish.link,
+            "master": wish.master,
+            "underlay_bridge": wish.underlay_bridge,
+            "nic": nic,
+        }
         absent = self.module.params["state"] == "absent"
-        return {"changed": changed, "commands": self._all_commands(), "bridge": None if absent else bridge, "diff": {"before": before, "after": after}}
+        return {
+            "changed": changed,
+            "commands": self._all_commands(),
+            "bridge": None if absent else bridge,
+            "diff": {"before": before, "after": after},
+        }
 
-    def _all_commands(self) -> t.List[str]:
+    def _all_commands(self) -> list[str]:
         return self.commands + (self.ovs.commands if self.ovs else []) + self.systemctl.commands
 
     # -- tools
 
-    def _tool(self, name: str, *args: str) -> t.Optional[Cli]:
+    def _tool(self, name: str, *args: str) -> Cli | None:
         absent = self.module.params["state"] == "absent"
-        if name != "modprobe" and not self.check and not absent or self.module.get_bin_path(name, opt_dirs=SBIN):
+        if (name != "modprobe" and not self.check and not absent) or self.module.get_bin_path(name, opt_dirs=SBIN):
             return Cli(self.module, name, *args, timeout=self.timeout + BACKSTOP, package=PACKAGE)
         return None
 
-    def _run(self, argv: t.List[str]) -> t.Tuple[int, str, str]:
+    def _run(self, argv: list[str]) -> tuple[int, str, str]:
         if argv[0] == "ethtool" and not self.module.get_bin_path("ethtool", opt_dirs=SBIN):
             if self.check:
                 return 0, "", ""
@@ -298,7 +337,7 @@ class BridgeHost:
         return result.rc, result.out, result.err
 
 
-def parse_state(text: str, link: str) -> t.Tuple[t.Dict[str, Bridge], t.Optional[LinkPort], t.Dict[str, str]]:
+def parse_state(text: str, link: str) -> tuple[dict[str, Bridge], LinkPort | None, dict[str, str]]:
     """Read bridges, the link port and the errors of our internal ports from the answer to LIST."""
     bridge_rows, port_rows, interface_rows = (parse_table(line) for line in text.splitlines() if line.strip())
     ports = {row["_uuid"]: row["name"] for row in port_rows}

@@ -29,10 +29,10 @@ class Network:
     pool: str
     slice: str
     gateway: str
-    mtu: t.Optional[int]
+    mtu: int | None
     bridge: str
-    label: t.Optional[str]
-    subnets: t.Tuple[str, ...]
+    label: str | None
+    subnets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Container:
 
     name: str
     running: bool
-    label: t.Optional[str]
-    networks: t.Tuple[str, ...]
+    label: str | None
+    networks: tuple[str, ...]
 
 
-def networks(docker: Cli) -> t.List[Network]:
+def networks(docker: Cli) -> list[Network]:
     """Read all networks; one that vanishes between the two calls is left out."""
     ids = docker.read("network", "ls", "--no-trunc", "--quiet")[1].split()
     if not ids:
@@ -60,7 +60,7 @@ def parse_network(entry: t.Mapping[str, t.Any]) -> Network:
     """Turn one entry of 'docker network inspect' into a Network."""
     options = entry.get("Options") or {}
     config = (entry.get("IPAM") or {}).get("Config") or []
-    first = next((item for item in config if ":" not in item.get("Subnet", ":")), {})
+    first: dict[str, str] = next((item for item in config if ":" not in item.get("Subnet", ":")), {})
     mtu = options.get(MTU)
     return Network(
         name=entry["Name"],
@@ -77,7 +77,7 @@ def parse_network(entry: t.Mapping[str, t.Any]) -> Network:
     )
 
 
-def containers(docker: Cli, network: t.Optional[str] = None) -> t.List[Container]:
+def containers(docker: Cli, network: str | None = None) -> list[Container]:
     """Read all containers, also stopped ones, or those of one network."""
     only = ("--filter", f"network={network}") if network else ()
     form = '{{json .Names}}\t{{json .State}}\t{{json (.Label "' + LABEL + '")}}\t{{json .Networks}}'
@@ -86,5 +86,7 @@ def containers(docker: Cli, network: t.Optional[str] = None) -> t.List[Container
         names, state, label, nets = (json.loads(field) for field in line.split("\t"))
         attached = tuple(item for item in nets.split(",") if item)
         if network is None or network in attached:  # the filter also matches the start of a network's id
-            found.append(Container(names.split(",")[0], state in ("running", "paused", "restarting"), label or None, attached))
+            found.append(
+                Container(names.split(",")[0], state in ("running", "paused", "restarting"), label or None, attached)
+            )
     return found

@@ -109,6 +109,7 @@ SHORT_FLAGS = {
     "-p": "pidfile",
     "-s": "storage-driver",
 }
+USER_CHAIN, USER_JUMP = "filter: chain DOCKER-USER", "filter: jump from FORWARD to DOCKER-USER"
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -186,12 +187,12 @@ class Container:
     policy: str
     auto_remove: bool
 
-    def outcome(self, kept: bool) -> str:
+    def outcome(self, live_restore: bool) -> str:
         """What becomes of it. on-failure counts as stopped: that policy does not cover a restart of the daemon."""
-        if kept:
-            return "kept"
         if self.auto_remove:
-            return "removed"
+            return "removed"  # by 20.10.24 even with live-restore
+        if live_restore:
+            return "kept"
         return "restarted" if self.policy in ("always", "unless-stopped") else "stopped"
 
 
@@ -391,17 +392,31 @@ def iptables_wanted(config: Config, flags: t.Mapping[str, t.Sequence[str]]) -> b
 
 
 def missing_chains(nat: str, filtering: str) -> list[str]:
-    """What Docker's own rules lack, from 'iptables -S' of both tables. DOCKER-USER is Docker's jump from 17.06 on."""
+    """What Docker's own rules lack, from 'iptables -S' of both tables.
+
+    FORWARD leads to DOCKER-ISOLATION-STAGE-1 up to Docker 27 and to DOCKER-FORWARD from 28 on.
+    """
     wanted = (
-        (nat, "nat", r"-N DOCKER$", "chain DOCKER"),
-        (nat, "nat", r"-A PREROUTING .*-j DOCKER$", "jump from PREROUTING to DOCKER"),
-        (filtering, "filter", r"-N DOCKER$", "chain DOCKER"),
-        (filtering, "filter", r"-N DOCKER-USER$", "chain DOCKER-USER"),
-        (filtering, "filter", r"-A FORWARD (.* )?-j DOCKER-USER$", "jump from FORWARD to DOCKER-USER"),
+        (nat, r"-N DOCKER$", "nat: chain DOCKER"),
+        (nat, r"-A PREROUTING .*-j DOCKER$", "nat: jump from PREROUTING to DOCKER"),
+        (filtering, r"-N DOCKER$", "filter: chain DOCKER"),
+        (filtering, r"-A FORWARD -j DOCKER-(ISOLATION-STAGE-1|FORWARD)$", "filter: jump from FORWARD to Docker"),
+        (filtering, r"-N DOCKER-USER$", USER_CHAIN),
+        (filtering, r"-A FORWARD -j DOCKER-USER$", USER_JUMP),
     )
-    return [
-        f"{table}: {what}" for text, table, pattern, what in wanted if not re.search("^" + pattern, text, re.MULTILINE)
-    ]
+    return [name for text, pattern, name in wanted if not re.search("^" + pattern, text, re.MULTILINE)]
+
+
+def user_chain_rules(gone: t.Collection[str]) -> list[list[str]] | None:
+    """The iptables calls that make up for these losses, as Docker itself would; None if it takes a restart.
+
+    Docker makes DOCKER-USER when it creates a network. A restart over which containers live (live-restore) creates none,
+    so it brings back all rules but these (seen with 20.10.24).
+    """
+    if not {USER_CHAIN, USER_JUMP}.issuperset(gone):
+        return None
+    rules = [["-N", "DOCKER-USER"], ["-A", "DOCKER-USER", "-j", "RETURN"]] if USER_CHAIN in gone else []
+    return rules + ([["-I", "FORWARD", "-j", "DOCKER-USER"]] if USER_JUMP in gone else [])
 
 
 def parse_show(text: str) -> dict[str, str]:
@@ -437,18 +452,17 @@ def start_ticks(stat: str) -> int:
 
 
 def failure_reason(journal: t.Sequence[str]) -> str:
-    """The line of a journal that tells why dockerd gave up."""
-    for pattern in (
-        "failed to start daemon",
-        "unable to configure",
-        "level=fatal",
-        "reconfiguring the daemon",
-        "level=error",
-    ):
+    """The line of a journal that tells why dockerd gave up; empty if none does."""
+    for pattern in ("failed to start daemon", "unable to configure", "level=fatal", "reconfiguring the daemon"):
         for line in reversed(journal):
             if pattern in line:
                 return line.strip()
-    return journal[-1].strip() if journal else "its journal is empty"
+    return ""
+
+
+def gist(journal: t.Sequence[str]) -> list[str]:
+    """The last lines worth showing; dockerd logs a dozen lines about its connections at every start."""
+    return [line for line in journal if "level=info" not in line][-20:]
 
 
 def write_atomic(path: str, data: bytes, mode: int) -> None:

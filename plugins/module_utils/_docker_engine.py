@@ -191,7 +191,7 @@ class Engine:
                 self.fail(
                     f"{self.service} is active, but Docker did not answer within {self.timeout} seconds: {reason}. "
                     f"'journalctl -u {self.service}' may tell why; 'systemctl restart {self.service}' often helps.",
-                    journal=self.journal(0),
+                    journal=dd.gist(self.journal()),
                     **result.failure(),
                 )
             time.sleep(POLL)
@@ -215,11 +215,17 @@ class Engine:
             found.append(dd.Container(json.loads(name).lstrip("/"), policy, bool(host.get("AutoRemove"))))
         return tuple(sorted(found, key=lambda container: container.name))
 
+    def iptables(self) -> Cli:
+        """Return iptables as Docker calls it; what it changes is reported like the rest."""
+        cli = Cli(self.module, "iptables", "--wait", "5", timeout=20, package="iptables")
+        cli.commands = self.systemctl.commands
+        return cli
+
     def missing(self, host: Host, config: t.Mapping[str, t.Any]) -> list[str]:
         """Name what Docker's firewall rules lack; nothing if Docker keeps none."""
-        if not dd.iptables_wanted(config, host.flags) or not self.module.get_bin_path("iptables"):
+        if not dd.iptables_wanted(config, host.flags):
             return []
-        iptables = Cli(self.module, "iptables", "-w", "5", timeout=20)
+        iptables = self.iptables()
         gone = dd.missing_chains(iptables.read("-t", "nat", "-S")[1], iptables.read("-S")[1])
         zone = self.missing_zone()
         return gone + ([zone] if zone else [])
@@ -235,16 +241,13 @@ class Engine:
         result = Cli(self.module, "firewall-cmd").run_raw("--get-zone-of-interface=docker0")
         return "firewalld: zone of docker0" if result.rc == 2 else ""  # 2 = "no zone"
 
-    def journal(self, since: float) -> list[str]:
-        """Read the last lines of dockerd's journal."""
+    def journal(self, since: float = 0) -> list[str]:
+        """Read the end of dockerd's journal; long enough for the few attempts systemd makes at once."""
         if not self.module.get_bin_path("journalctl"):
             return []
-        args = ["--unit", self.service, "--lines", "20", "--no-pager", "--output", "cat"]
-        return (
-            Cli(self.module, "journalctl")
-            .run_raw(*args, *([f"--since=@{int(since)}"] if since else []))
-            .out.splitlines()
-        )
+        args = ["--unit", self.service, "--lines", "200", "--no-pager", "--output", "cat"]
+        args += [f"--since=@{int(since)}"] if since else []
+        return Cli(self.module, "journalctl").run_raw(*args).out.splitlines()
 
     # Checks that need no change
 
@@ -346,9 +349,9 @@ class Engine:
             span = (f"--since={since:.6f}", f"--until={time.time():.6f}")
             if self.docker.run_raw("events", *span, "--filter=type=daemon", "--filter=event=reload").out.strip():
                 return ""
-            journal = self.journal(since)
-            if any("reconfiguring the daemon" in line or "unable to configure" in line for line in journal):
-                return dd.failure_reason(journal)
+            reason = dd.failure_reason(self.journal(since))
+            if reason:
+                return reason
             time.sleep(POLL)
         return f"no sign of a reload within {min(self.timeout, 30)} seconds"
 
@@ -362,13 +365,27 @@ class Engine:
         since = time.time()
         self.systemctl.run_raw("reset-failed", self.service)
         result = self.systemctl.run_raw(verb, self.service)
-        if result.rc or self.show(self.service).get("ActiveState") != "active":
-            return dd.failure_reason(self.journal(since)) if not result.timed_out else result.message
-        return ""
+        if result.rc == 0 and self.show(self.service).get("ActiveState") == "active":
+            return ""
+        if result.timed_out:
+            return result.message
+        for dummy in range(5):  # the journal is written a moment later
+            reason = dd.failure_reason(self.journal(since))
+            if reason:
+                return reason
+            time.sleep(POLL)
+        return result.reason
+
+    def repair(self, gone: t.Sequence[str]) -> bool:
+        """Bring back what takes no restart; says whether that was all."""
+        rules = dd.user_chain_rules(gone)
+        for rule in rules or []:
+            self.iptables().write(*rule)
+        return rules is not None
 
     def undo(self, reason: str, what: str, undo: dict[str, t.Any] | None, before: dd.Ledger) -> t.NoReturn:
         """Put the last file back that Docker ran with, start it again and fail."""
-        journal = self.journal(0)
+        journal = dd.gist(self.journal())
         if undo is None:
             self.fail(
                 f"Docker did not {what}: {reason}. {self.path} was not changed by this run; correct what the journal names.",

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import typing as t
 
 
 def write_atomic(path: str, data: bytes, mode: int = 0o644) -> None:
     """Replace a file at once; an existing one keeps mode, owner and labels. OSError leaves it untouched."""
     folder, name = os.path.split(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
-    temp = os.path.join(folder, f".{name}.crosshost-overlay")  # one fixed name: a killed run leaves one file, and the next takes it
+    temp = os.path.join(
+        folder, f".{name}.crosshost-overlay"
+    )  # one fixed name: a killed run leaves one file, and the next takes it
     try:
         if os.path.lexists(temp):
             os.unlink(temp)
@@ -38,7 +39,7 @@ def write_atomic(path: str, data: bytes, mode: int = 0o644) -> None:
         raise
 
 
-def read(path: str) -> t.Optional[str]:
+def read(path: str) -> str | None:
     """Return a file's text, None when there is none."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:

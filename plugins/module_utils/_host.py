@@ -28,9 +28,9 @@ class Interface:
     mtu: int
     mac: str
     kind: str
-    master: t.Optional[str]
+    master: str | None
     up: bool
-    addresses: t.Tuple[str, ...]
+    addresses: tuple[str, ...]
     dynamic: bool  # an address has a lease or a lifetime, so something renews it
 
 
@@ -39,11 +39,11 @@ class Route:
     """A route of the main table; dst is a network in CIDR form or 'default'."""
 
     dst: str
-    dev: t.Optional[str]
-    via: t.Optional[str]
+    dev: str | None
+    via: str | None
 
 
-def interfaces(ip: Cli) -> t.List[Interface]:
+def interfaces(ip: Cli) -> list[Interface]:
     """Read all interfaces with their global addresses."""
     found = []
     for link in json.loads(ip.read("-json", "-details", "address", "show")[1] or "[]"):
@@ -56,14 +56,16 @@ def interfaces(ip: Cli) -> t.List[Interface]:
                 kind=link.get("linkinfo", {}).get("info_kind", "") or link.get("link_type", ""),
                 master=link.get("master"),
                 up="UP" in link.get("flags", []),
-                addresses=tuple(f"{item['local']}/{item['prefixlen']}" for item in sorted(info, key=lambda item: item["family"])),
+                addresses=tuple(
+                    f"{item['local']}/{item['prefixlen']}" for item in sorted(info, key=lambda item: item["family"])
+                ),
                 dynamic=any(item.get("dynamic") for item in info),
             )
         )
     return found
 
 
-def routes(ip: Cli) -> t.List[Route]:
+def routes(ip: Cli) -> list[Route]:
     """Read the main routing tables of both families; a multipath route counts with its first hop."""
     found = []
     for family, bits in (("-4", "32"), ("-6", "128")):
@@ -77,7 +79,7 @@ def routes(ip: Cli) -> t.List[Route]:
     return found
 
 
-def ssh_server_address(pid: int) -> t.Optional[str]:
+def ssh_server_address(pid: int) -> str | None:
     """Return the address of this host that the ssh session came in through, None without ssh.
 
     sudo drops SSH_CONNECTION from the environment, so the parents are asked as well.
@@ -99,7 +101,7 @@ def parent_of(pid: int) -> int:
         return 0
 
 
-def environ_of(pid: int) -> t.Dict[str, str]:
+def environ_of(pid: int) -> dict[str, str]:
     """Return a process's environment, empty when it cannot be read."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as handle:
@@ -109,7 +111,7 @@ def environ_of(pid: int) -> t.Dict[str, str]:
     return dict(item.split("=", 1) for item in text.split("\0") if "=" in item)
 
 
-def carrier_of(address: t.Optional[str], found: t.Iterable[Interface]) -> t.Optional[str]:
+def carrier_of(address: str | None, found: t.Iterable[Interface]) -> str | None:
     """Return the name of the interface that holds the address."""
     for interface in found:
         if address and any(item.split("/")[0] == address for item in interface.addresses):
@@ -117,7 +119,7 @@ def carrier_of(address: t.Optional[str], found: t.Iterable[Interface]) -> t.Opti
     return None
 
 
-def os_release(path: str = "/etc/os-release") -> t.Dict[str, str]:
+def os_release(path: str = "/etc/os-release") -> dict[str, str]:
     """Parse os-release(5); empty when there is none."""
     values = {}
     for line in read_text(path).splitlines():
@@ -136,7 +138,7 @@ def read_text(path: str) -> str:
         return ""
 
 
-def recorded_slices(path: str = SLICES_FILE) -> t.Dict[str, t.Any]:
+def recorded_slices(path: str = SLICES_FILE) -> dict[str, t.Any]:
     """Return the record {'pool': ..., 'slices': {host: slice}} kept on this host; empty when there is none."""
     text = read_text(path)
     if not text:

@@ -124,7 +124,7 @@ def judge(
     if measured is None:
         lost = source if source in missing else target
         why = f"not measured, {lost} took no part" if lost in missing else "not measured"
-        return Pair(*ends, "NOT RUN", why, f"Bring {lost} back and run again.")
+        return Pair(*ends, "NOT RUN", why, f"Solve what kept {lost} out and run again.")
     reason, remedy, cell = _fault(measured, source, target, max_loss)
     rtt = measured.get("rtt_ms") or {}
     return Pair(*ends, cell or f"{measured['loss']:g}% {rtt.get('median', 0):.1f}ms", reason, remedy, rtt.get("median"))
@@ -132,41 +132,42 @@ def judge(
 
 def _fault(measured: t.Mapping[str, t.Any], source: str, target: str, max_loss: float) -> tuple[str, str, str]:
     """Return reason, remedy and cell of what is wrong with a measured direction; empty strings if nothing is."""
-    loss, tcp = measured["loss"], measured.get("tcp")
+    loss, sent, tcp = measured["loss"], measured["sent"], measured.get("tcp")
+    large = measured.get("full_size") or {"sent": 0}
     tcp_error = tcp["error"] if tcp and not tcp["ok"] else ""
     note = f" ({measured['note']})" if measured.get("note") else ""
-    tcp_text = f", TCP: {tcp_error}" if tcp_error else ""
+    more = f"{note}, TCP: {tcp_error}" if tcp_error else note
     both = f"{source} and {target}"
-    if loss > max_loss and loss >= 100:
-        if tcp and not tcp_error:
-            return (
-                f"100% loss{note}, but TCP works",
-                f"ICMP is filtered between {both}; look at their firewalls.",
-                "100% LOSS",
-            )
-        remedy = f"On {both}, compare the tunnel to the other (remote address, key) and the firewalls between their underlay addresses"
-        return f"100% loss{note}{tcp_text}", remedy + ".", "100% LOSS"
-    if measured["duplicates"]:
-        text = f"{measured['duplicates']} duplicate answers to {measured['sent']} requests{tcp_text}"
-        return (
-            text,
-            f"Look for a loop in the tunnels and for an address or MAC used twice, on {both}.",
+    reason = remedy = cell = ""
+    if loss >= 100 > max_loss and tcp and not tcp_error:
+        reason, cell = f"100% loss{note}, but TCP works", "100% LOSS"
+        remedy = f"ICMP is filtered between {both}: look at their firewalls."
+    elif loss >= 100 > max_loss:
+        reason, cell = f"100% loss{more}", "100% LOSS"
+        remedy = f"On {both}, compare the tunnel to the other (remote address, key) and the firewalls between their underlay addresses."
+    elif measured["duplicates"]:
+        reason, cell = (
+            f"{measured['duplicates']} duplicate answers to {sent} requests{more}",
             f"{measured['duplicates']} DUP",
         )
-    if loss > max_loss:
-        text = f"{loss:g}% loss of {measured['sent']} requests{note}{tcp_text}"
-        return (
-            text,
-            f"Look for load, a loop or a failing link between {both}; repeat with more requests.",
-            f"{loss:g}% LOSS",
-        )
-    if "refused" in tcp_error.lower():
-        remedy = f"Nothing answers TCP at the probe of {target}; use the same port on all hosts and run again"
-        return f"TCP failed: {tcp_error}", remedy + ".", "TCP FAILED"
-    if tcp_error:
-        remedy = f"Small packets pass, so compare MTU and checksum offload (ethtool -k) on {both}, and filters on the probe's TCP port"
-        return f"TCP failed: {tcp_error}", remedy + ".", "TCP FAILED"
-    return "", "", ""
+        remedy = f"Look for a loop in the tunnels and for an address or MAC used twice, on {both}."
+    elif loss > max_loss and large["sent"] and loss_is_of(large, measured):
+        reason, cell = f"packets of {large['bytes']} bytes are lost, small ones pass{more}", "MTU"
+        remedy = f"The MTU is larger than the path carries: compare that of overlay, tunnel and underlay on {both}."
+    elif loss > max_loss:
+        reason, cell = f"{loss:g}% loss of {sent} requests{more}", f"{loss:g}% LOSS"
+        remedy = f"Look for load, a loop or a failing link between {both}; repeat with more requests."
+    elif tcp_error:
+        reason, cell = f"TCP failed: {tcp_error}", "TCP FAILED"
+        remedy = f"ICMP passes: compare checksum offload (ethtool -k) and MTU on {both}, and filters on the probe's TCP port."
+        if "refused" in tcp_error.lower():
+            remedy = f"Nothing answers TCP at the probe of {target}: use the same port on all hosts and run again."
+    return reason, remedy, cell
+
+
+def loss_is_of(large: t.Mapping[str, t.Any], measured: t.Mapping[str, t.Any]) -> bool:
+    """Return whether all large requests were lost and no other."""
+    return not large["received"] and measured["received"] == measured["sent"] - large["sent"]
 
 
 def table(report: Report) -> str:

@@ -33,17 +33,17 @@ class User:
 
     container: str
     address: str
-    aliases: t.Tuple[str, ...]
+    aliases: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class State:
     """The network as it is."""
 
-    network: t.Optional[_docker.Network]
-    users: t.Tuple[User, ...]  # containers of the operator
-    probes: t.Tuple[str, ...]  # containers of this collection, which end by themselves
-    pending: t.Tuple[User, ...]  # left without the network by a run that was cut off
+    network: _docker.Network | None
+    users: tuple[User, ...]  # containers of the operator
+    probes: tuple[str, ...]  # containers of this collection, which end by themselves
+    pending: tuple[User, ...]  # left without the network by a run that was cut off
     bridge_exists: bool
     bridge_owner: str  # another network that claims the bridge's name
 
@@ -52,7 +52,7 @@ class Refusal(Exception):
     """The wish cannot be fulfilled as things are; the text says why and what to do."""
 
 
-def invalid(wish: Wish) -> t.Optional[str]:
+def invalid(wish: Wish) -> str | None:
     """Say what is wrong with the wish, None when it is sound."""
     try:
         pool = ipaddress.IPv4Network(wish.pool)
@@ -69,26 +69,42 @@ def invalid(wish: Wish) -> t.Optional[str]:
     return None
 
 
-def differences(state: State, wish: Wish) -> t.Dict[str, t.Tuple[t.Any, t.Any]]:
+def differences(state: State, wish: Wish) -> dict[str, tuple[t.Any, t.Any]]:
     """Return what differs as name -> (have, want); empty for a network that is right or absent."""
     net = state.network
     if net is None:
         return {}
-    have = {"driver": net.driver, "pool": net.pool, "slice": net.slice, "gateway": net.gateway, "mtu": net.mtu, "bridge": net.bridge}
-    want = {"driver": "bridge", "pool": wish.pool, "slice": wish.slice, "gateway": wish.gateway, "mtu": wish.mtu, "bridge": wish.bridge}
-    result: t.Dict[str, t.Tuple[t.Any, t.Any]] = {key: (have[key], want[key]) for key in want if have[key] != want[key]}
+    have = {
+        "driver": net.driver,
+        "pool": net.pool,
+        "slice": net.slice,
+        "gateway": net.gateway,
+        "mtu": net.mtu,
+        "bridge": net.bridge,
+    }
+    want = {
+        "driver": "bridge",
+        "pool": wish.pool,
+        "slice": wish.slice,
+        "gateway": wish.gateway,
+        "mtu": wish.mtu,
+        "bridge": wish.bridge,
+    }
+    result: dict[str, tuple[t.Any, t.Any]] = {key: (have[key], want[key]) for key in want if have[key] != want[key]}
     if not result and not state.bridge_exists:
         result["link"] = ("missing", wish.bridge)
     return result
 
 
-def plan_present(state: State, wish: Wish, recreate: bool) -> t.List[t.List[str]]:
+def plan_present(state: State, wish: Wish, recreate: bool) -> list[list[str]]:
     """Return the docker commands that make the network as wished."""
     refuse_foreign(state, wish.name)
     differs = differences(state, wish)
     if state.network is None and state.bridge_exists:
         owner = f"belongs to Docker network '{state.bridge_owner}'" if state.bridge_owner else "is not one of Docker's"
-        raise Refusal(f"a link named {wish.bridge} exists already and {owner}; choose another bridge name or remove that link")
+        raise Refusal(
+            f"a link named {wish.bridge} exists already and {owner}; choose another bridge name or remove that link"
+        )
     if differs and state.users and not recreate:
         listed = ", ".join(f"{key} {have} to {want}" for key, (have, want) in differs.items())
         raise Refusal(
@@ -96,19 +112,19 @@ def plan_present(state: State, wish: Wish, recreate: bool) -> t.List[t.List[str]
             "A Docker network cannot be changed in place: put the old values back, or set recreate to true to disconnect them, "
             "make the network anew and connect them again"
         )
-    steps: t.List[t.List[str]] = []
+    steps: list[list[str]] = []
     back = list(state.pending)
     if differs:
         steps += [["rm", "--force", name] for name in state.probes]
         steps += [["network", "disconnect", "--force", wish.name, user.container] for user in state.users]
         steps.append(["network", "rm", wish.name])
-        back = [user for user in state.users] + back
+        back = list(state.users) + back
     if differs or state.network is None:
         steps.append(create(wish))
     return steps + [connect(wish, user) for user in back]
 
 
-def plan_absent(state: State, name: str, disconnect: bool) -> t.List[t.List[str]]:
+def plan_absent(state: State, name: str, disconnect: bool) -> list[list[str]]:
     """Return the docker commands that remove the network."""
     if state.network is None:
         return []
@@ -128,10 +144,13 @@ def plan_absent(state: State, name: str, disconnect: bool) -> t.List[t.List[str]
 def refuse_foreign(state: State, name: str) -> None:
     """A network without our label is somebody else's."""
     if state.network is not None and state.network.label is None:
-        raise Refusal(f"Docker network '{name}' exists and was not made by this collection (no label {_docker.LABEL}); choose another name for the overlay's network")
+        raise Refusal(
+            f"Docker network '{name}' exists and was not made by this collection (no label {_docker.LABEL}); "
+            "choose another name for the overlay's network"
+        )
 
 
-def create(wish: Wish) -> t.List[str]:
+def create(wish: Wish) -> list[str]:
     """Return the command that makes the network."""
     return [
         *("network", "create", "--driver", "bridge", "--label", f"{_docker.LABEL}=network"),
@@ -141,7 +160,7 @@ def create(wish: Wish) -> t.List[str]:
     ]
 
 
-def connect(wish: Wish, user: User) -> t.List[str]:
+def connect(wish: Wish, user: User) -> list[str]:
     """Return the command that connects a container again, with its address if the slice still has it."""
     try:
         keep = ipaddress.IPv4Address(user.address) in ipaddress.IPv4Network(wish.slice)
@@ -151,7 +170,7 @@ def connect(wish: Wish, user: User) -> t.List[str]:
     return ["network", "connect", *(["--ip", user.address] if keep else []), *aliases, wish.name, user.container]
 
 
-def parse_users(inspected: str, network: str) -> t.List[User]:
+def parse_users(inspected: str, network: str) -> list[User]:
     """Read the users of a network from the output of 'docker inspect' on its containers."""
     users = []
     for entry in json.loads(inspected or "[]"):

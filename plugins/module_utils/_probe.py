@@ -5,9 +5,9 @@
 # PRIVATE: used by the modules of crosshost.overlay only; it may change in any release.
 """Probe many addresses at once from the network namespace this process is in.
 
-Echo requests to every target leave through one raw socket; then a block of data goes to the TCP echo port of every
-target and back. One event loop, no thread and no process per target. EchoRun holds what is sent and counted and
-does no input or output of its own.
+Echo requests to every target leave through one raw socket, the last of them as large as the interface allows; then a
+block of data goes to the TCP echo port of every target and back. One event loop, no thread and no process per target.
+EchoRun holds what is sent and counted and does no input or output of its own.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ from dataclasses import dataclass
 ECHO_REPLY, UNREACHABLE, ECHO_REQUEST, TIME_EXCEEDED = 0, 3, 8, 11  # ICMP types, RFC 792
 ECHO_PORT = 7  # RFC 862
 PAYLOAD = 56  # bytes; with the 8 of the header the 64 that ping(8) sends
+HEADERS = 28  # bytes of an IPv4 header without options and an ICMP header
+LARGEST = 9216  # bytes; larger than the jumbo frames of any usual switch. The loopback interface has an MTU of 65536
 TCP_BYTES = 65536  # more than one window of full segments, so that MTU and offload faults show
 TCP_AT_ONCE = 32  # keeps the burst of blocks below 2 MiB
 SPACING = 0.0005  # seconds between two echo requests, unless the interval asks for more speed
-ICMP_FILTER, SOL_RAW = 1, 255  # linux/icmp.h, linux/socket.h: the socket module lacks both
+ICMP_FILTER, SOL_RAW = 1, 255  # linux/icmp.h, linux/socket.h: the socket module lacks these and the next three
+IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, IP_MTU = 10, 3, 14  # linux/in.h; PROBE: never fragment, heed the interface only
 RECEIVE_BUFFER = 4 << 20  # bytes; holds the replies of thousands of targets while this process is not running
 
 HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
@@ -98,7 +101,7 @@ def echo_request(ident: int, sequence: int, payload: bytes) -> bytes:
 def parse_reply(packet: bytes) -> tuple[int, int, int, bytes] | None:
     """Return identifier, index, round and payload of an IPv4 packet with an echo reply of ours; None for anything else."""
     start = icmp_start(packet)
-    if start is None or packet[start] != ECHO_REPLY or len(packet) != start + HEADER.size + PAYLOAD:
+    if start is None or packet[start] != ECHO_REPLY or len(packet) < start + HEADER.size + TOKEN.size:
         return None
     ident = HEADER.unpack_from(packet, start)[3]
     payload = packet[start + HEADER.size :]
@@ -141,7 +144,15 @@ def round_trip(times: t.Sequence[float]) -> dict[str, float] | None:
 class EchoRun:
     """What was sent to whom and what came back. Every round sends one request to every target."""
 
-    def __init__(self, targets: t.Sequence[Target], settings: Settings, start: float, nonce: bytes, ident: int) -> None:
+    def __init__(
+        self,
+        targets: t.Sequence[Target],
+        settings: Settings,
+        start: float,
+        nonce: bytes,
+        ident: int,
+        mtus: t.Sequence[int] = (),
+    ) -> None:
         self.targets = targets
         self.settings = settings
         self.total = len(targets) * settings.count
@@ -152,7 +163,11 @@ class EchoRun:
         self._next = 0
         self._spacing = min(SPACING, settings.interval / max(len(targets), 1))
         self._index = {target.address: index for index, target in enumerate(targets)}
-        self._padding = bytes(PAYLOAD - TOKEN.size)
+        # One packet lost by chance does not look like a wrong MTU, two do.
+        large = min(2, settings.count // 2) if mtus else 0
+        self._large_from = settings.count - large
+        self._sizes = [max(PAYLOAD, min(mtu, LARGEST) - HEADERS) for mtu in mtus]
+        self._large_received = [0] * len(targets)
         self._open: dict[tuple[int, int], float] = {}
         self._seen: set[tuple[int, int]] = set()
         self._order: deque[tuple[int, int]] = deque()
@@ -173,7 +188,8 @@ class EchoRun:
         return self.targets[index].address, echo_request(self._ident, turn, self._payload(index, turn))
 
     def _payload(self, index: int, turn: int) -> bytes:
-        return TOKEN.pack(self._nonce, index, turn) + self._padding
+        size = self._sizes[index] if turn >= self._large_from else PAYLOAD
+        return TOKEN.pack(self._nonce, index, turn) + bytes(size - TOKEN.size)
 
     def sent(self, now: float, problem: str | None = None) -> None:
         """Count the next request as sent, or as lost at once because of a problem."""
@@ -204,6 +220,7 @@ class EchoRun:
         elif (index, turn) in self._open:
             self._seen.add((index, turn))
             self._times[index].append(now - self._open.pop((index, turn)))
+            self._large_received[index] += turn >= self._large_from
 
     def expire(self, now: float) -> None:
         """Give up what has waited for longer than the timeout; a later answer counts as lost."""
@@ -226,6 +243,7 @@ class EchoRun:
 
     def _result(self, index: int, target: Target) -> dict[str, t.Any]:
         sent, received = self._sent[index], len(self._times[index])
+        large = max(0, sent - self._large_from)
         return {
             "name": target.name,
             "address": target.address,
@@ -234,6 +252,13 @@ class EchoRun:
             "duplicates": self._duplicates[index],
             "loss": round(100.0 * (sent - received) / sent, 1) if sent else 100.0,
             "rtt_ms": round_trip(self._times[index]),
+            "full_size": {
+                "bytes": self._sizes[index] + HEADERS,
+                "sent": large,
+                "received": self._large_received[index],
+            }
+            if large
+            else None,
             "note": self.notes.get(index),
         }
 
@@ -310,7 +335,8 @@ def probe(targets: t.Sequence[Target], settings: Settings) -> list[dict[str, t.A
     end = time.monotonic() + settings.deadline(len(targets))
     with contextlib.closing(_raw_socket()) as raw:
         nonce = os.urandom(8)
-        run = EchoRun(targets, settings, time.monotonic(), nonce, int.from_bytes(nonce[:2], "big"))
+        mtus = mtus_to(target.address for target in targets)
+        run = EchoRun(targets, settings, time.monotonic(), nonce, int.from_bytes(nonce[:2], "big"), mtus)
         _exchange_echoes(raw, run, end)
         blocks = _exchange_blocks(raw, run, end) if settings.tcp else {}
         _drain(raw, run)
@@ -318,6 +344,20 @@ def probe(targets: t.Sequence[Target], settings: Settings) -> list[dict[str, t.A
     for index, result in enumerate(results):
         result["tcp"] = blocks.get(index)
     return results
+
+
+def mtus_to(addresses: t.Iterable[str]) -> list[int]:
+    """Return the MTU of the interface towards each address; 0 without a route to it."""
+    mtus = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+        for address in addresses:
+            try:
+                sock.connect((address, ECHO_PORT))  # sends nothing, and may be done again
+                mtus.append(sock.getsockopt(socket.IPPROTO_IP, IP_MTU))
+            except OSError:
+                mtus.append(0)
+    return mtus
 
 
 def neighbour_overflows() -> int | None:
@@ -335,6 +375,7 @@ def neighbour_overflows() -> int | None:
 
 def _raw_socket() -> socket.socket:
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+    raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
     wanted = (1 << ECHO_REPLY) | (1 << UNREACHABLE) | (1 << TIME_EXCEEDED)
     raw.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", ~wanted & 0xFFFFFFFF))
     with contextlib.suppress(OSError):  # beyond net.core.rmem_max only with CAP_NET_ADMIN; less is no error
@@ -346,7 +387,7 @@ def _drain(raw: socket.socket, run: EchoRun) -> None:
     """Take in all packets that have arrived."""
     while True:
         try:
-            packet, source = raw.recvfrom(2048)
+            packet, source = raw.recvfrom(LARGEST + 64)
         except BlockingIOError:
             return
         except OSError:  # a pending error of the socket, told once

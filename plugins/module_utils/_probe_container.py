@@ -103,12 +103,12 @@ def plan(params: t.Mapping[str, t.Any], have: Have) -> list[list[str]]:
 
 def tar_path(params: t.Mapping[str, t.Any]) -> str:
     """Return where the image is put together; /run is a tmpfs and empty after a reboot."""
-    return f"{RUN_DIR}/{params['name']}.tar"
+    return f"{RUN_DIR}/probe-{params['name']}.tar"
 
 
 def pid_path(params: t.Mapping[str, t.Any]) -> str:
     """Return where the echo service is noted."""
-    return f"{RUN_DIR}/{params['name']}.json"
+    return f"{RUN_DIR}/probe-{params['name']}.json"
 
 
 def remove(docker: Cli, step: list[str], name: str) -> None:

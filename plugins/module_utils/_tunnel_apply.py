@@ -116,17 +116,15 @@ def _put_back(ovs: Ovs, before: Switch, plan: Plan) -> str:
         result = ovs.vsctl.run_raw(*words)
         if result.rc not in (0, RC_NOT_CONFIGURED):
             return f"putting back what was there before failed too: {result.message}"
-    touched = [name for name in (*plan.changed, *plan.removed) if before.health(before.ports[name]) == "up"]
+    # All ports are looked at, since a new tunnel can bring down one of somebody else, on another bridge too.
+    worked = [name for name, port in before.ports.items() if before.health(port) == "up"]
     try:
-        after = settle(ovs, touched, ("pending", "dead"))
+        after = settle(ovs, worked, ("pending", "dead"))
     except OvsError as exc:
         return f"what was there before was written back, but cannot be checked: {exc}"
-    lost = [name for name in touched if name not in after.ports or after.health(after.ports[name]) != "up"]
-    if lost:
-        return "what was there before was written back, but these ports, which worked, do not come up: " + ", ".join(
-            lost
-        )
-    return "what was there before is restored"
+    lost = [name for name in worked if name not in after.ports or after.health(after.ports[name]) != "up"]
+    note = "what was there before is restored"
+    return f"{note}, but these ports, which worked, do not come up: {', '.join(lost)}" if lost else note
 
 
 def _reason(switch: Switch, name: str) -> str:

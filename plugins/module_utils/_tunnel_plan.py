@@ -54,12 +54,15 @@ def make_plan(switch: Switch, wish: Wish) -> Plan:
         elif switch.health(port) != "up" and switch.live_error is None:
             changes[want.name] = (want, port)
             revived.add(want.name)
-    parked = revived | _hand_overs(switch, wish, created, changes)
+    incoming = _incoming(switch.bridges.get(wish.bridge, "system"), created, changes)
+    parked = revived | {
+        name for name, (dummy, port) in changes.items() if incoming.get(_held(switch, port), name) != name
+    }
     first = [["--if-exists", "del-port", wish.bridge, name] for name in removed]
-    park = [["remove", "Interface", name, "options", "remote_ip"] for name in changes if name in parked]
+    park = [_parking(name) for name in changes if name in parked]
     rest = [step for want, port in changes.values() for step in _change(port, want, wish, want.name in parked)]
     rest += [step for want in created for step in _creation(want, wish)]
-    two = bool(park) or _claims_removed(switch, wish, created, changes, removed)
+    two = bool(park) or any(_held(switch, switch.ports[name]) in incoming for name in removed)
     transactions = [first + park, rest] if two else [first + rest]
     return Plan(
         tuple(_join(steps) for steps in transactions if steps),
@@ -72,6 +75,8 @@ def make_plan(switch: Switch, wish: Wish) -> Plan:
 def make_undo(before: Switch, plan: Plan) -> tuple[tuple[str, ...], ...]:
     """The transactions that bring back type, options, protection and marks of what the plan touched."""
     first = [["--if-exists", "del-port", name] for name in plan.created]
+    if plan.removed:  # they come back as new ports, so what they had must be free: see _incoming()
+        first += [_parking(name) for name in plan.changed]
     rest: list[Step] = []
     for name in plan.removed:
         port = before.ports[name]
@@ -175,40 +180,22 @@ def _held(switch: Switch, port: Port) -> tuple[t.Any, ...]:
     return identity(port.interface.type, port.interface.options, switch.bridges.get(port.bridge, "system"))
 
 
-def _hand_overs(
-    switch: Switch, wish: Wish, created: t.Sequence[Tunnel], changes: t.Mapping[str, tuple[Tunnel, Port]]
-) -> set[str]:
-    """The changing ports whose identity something new takes.
+def _incoming(
+    datapath: str, created: t.Sequence[Tunnel], changes: t.Mapping[str, tuple[Tunnel, Port]]
+) -> dict[tuple[t.Any, ...], str]:
+    """The identities that ports take which ovs-vswitchd adds: new ones, and ones with another type.
 
-    Open vSwitch adds ports before it tells the remaining ones their new options, so within one transaction
-    the new port would collide ("File exists") and stay dead. Such a port gives its address up in a transaction before.
+    It adds ports before it is done with the ones that go or change, so within one transaction such a port finds
+    its identity still held ("File exists") and stays dead. The holder has to give it up in a transaction before.
+    Ports that only get other options may exchange identities freely.
     """
-    datapath = switch.bridges.get(wish.bridge, "system")
-    incoming = {identity(want.type, want.options, datapath) for want in created}
-    incoming |= {
-        identity(want.type, want.options, datapath)
-        for want, port in changes.values()
-        if want.type != port.interface.type
-    }
-    return {
-        name
-        for name, (want, port) in changes.items()
-        if _held(switch, port) in incoming - {identity(want.type, want.options, datapath)}
-    }
+    added = [*created, *(want for want, port in changes.values() if want.type != port.interface.type)]
+    return {identity(want.type, want.options, datapath): want.name for want in added}
 
 
-def _claims_removed(
-    switch: Switch,
-    wish: Wish,
-    created: t.Sequence[Tunnel],
-    changes: t.Mapping[str, tuple[Tunnel, Port]],
-    removed: t.Sequence[str],
-) -> bool:
-    """Whether a new tunnel has the identity of one that goes: deleting and adding it in one transaction leaves it dead."""
-    datapath = switch.bridges.get(wish.bridge, "system")
-    freed = {_held(switch, switch.ports[name]) for name in removed}
-    wants = [*created, *(want for want, dummy in changes.values())]
-    return any(identity(want.type, want.options, datapath) in freed for want in wants)
+def _parking(name: str) -> Step:
+    """Without a remote address a tunnel is no more, but its row and all we do not manage stay."""
+    return ["remove", "Interface", name, "options", "remote_ip"]
 
 
 def _creation(want: Tunnel, wish: Wish) -> list[Step]:

@@ -69,6 +69,7 @@ options:
     description:
       - Whether Docker is restarted when its iptables chains are gone (firewalld stopped or started, C(iptables -F),
         C(nft flush ruleset)), or when firewalld was started after Docker and C(docker0) is in none of its zones.
+      - The chain C(DOCKER-USER) is made without a restart if it is all that is missing. It comes back empty, as after a restart.
       - Not looked at with C(iptables) set to false or the nftables backend of Docker 29. With V(false) only a warning is given.
     type: bool
     default: true
@@ -167,7 +168,7 @@ containers:
       description: Its restart policy.
       type: str
     outcome:
-      description: V(kept) (live-restore), V(restarted), V(stopped) or, for one started with C(--rm), V(removed).
+      description: V(kept) by live-restore, V(restarted) or V(stopped) by its restart policy, or V(removed) if it was started with C(--rm).
       type: str
 kept:
   description: Values set by this module once, changed by someone else since, and therefore left alone.
@@ -217,7 +218,7 @@ def choose(engine: Engine, host: Host, plan: dd.FilePlan, present: bool) -> tupl
             "publishing ports and creating networks may fail until Docker is restarted."
         )
         gone = []
-    return pending, gone, "restart" if gone else action
+    return pending, gone, action if dd.user_chain_rules(gone) is not None else "restart"
 
 
 def check_restart(
@@ -321,14 +322,15 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 
     if module.check_mode:
         after = host
+        engine.repair(gone)
     else:
-        after = read_back(engine, host, plan, action, gone)
+        after = read_back(engine, host, plan, action)
         engine.save_ledger(final)
         if not present:
             engine.forget()
     header = {"before_header": engine.path, "after_header": engine.path}
     return {
-        "changed": write or enable or action != "none" or (present and not host.installed),
+        "changed": bool(write or enable or gone or action != "none" or (present and not host.installed)),
         "commands": engine.systemctl.commands,
         "containers": containers,
         "daemon": {
@@ -347,23 +349,28 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
-def read_back(engine: Engine, host: Host, plan: dd.FilePlan, action: str, gone: t.Sequence[str]) -> Host:
+def read_back(engine: Engine, host: Host, plan: dd.FilePlan, action: str) -> Host:
     """Make sure that Docker is what the plan wanted, and record what it has loaded."""
-    if action == "none":
-        return host
-    show = engine.show(engine.service)
-    ticks = engine.read_ticks(show)
-    info = engine.wait_ready(host.flags, plan.config)
-    loaded = dd.after_reload(host.loaded, plan.config) if action == "reload" else dd.Loaded(plan.config, True)
-    engine.save_loaded(ticks, loaded)
-    still = engine.missing(host, plan.config) if action != "reload" and engine.module.params["recover"] else []
+    after = host
+    if action != "none":
+        ticks = engine.read_ticks(engine.show(engine.service))
+        info = engine.wait_ready(host.flags, plan.config)
+        loaded = dd.after_reload(host.loaded, plan.config) if action == "reload" else dd.Loaded(plan.config, True)
+        engine.save_loaded(ticks, loaded)
+        after = dataclasses.replace(host, active=True, info=info, ticks=ticks, loaded=loaded)
+    if not after.active or engine.module.params["state"] == "absent" or not engine.module.params["recover"]:
+        return after
+    rules = {**plan.config, **after.loaded.config}
+    still = engine.missing(host, rules)
+    if still and engine.repair(still):
+        still = engine.missing(host, rules)
     if still:
         engine.fail(
-            f"Docker was restarted, but its firewall rules are still incomplete: {', '.join(still)}. "
-            "Something keeps removing them, or iptables and Docker use different backends ('update-alternatives --display iptables' tells).",
-            journal=engine.journal(0),
+            f"Docker was restarted, but its firewall rules are still incomplete: {', '.join(still)}. Something keeps "
+            "removing them, or Docker uses another iptables ('update-alternatives --display iptables' shows which).",
+            journal=dd.gist(engine.journal()),
         )
-    return dataclasses.replace(host, active=True, info=info, ticks=ticks, loaded=loaded)
+    return after
 
 
 def main() -> None:

@@ -94,11 +94,12 @@ import typing as t
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.crosshost.overlay.plugins.module_utils import _docker, _host
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import SBIN, Cli
 
 
-def system_facts() -> t.Dict[str, t.Any]:
+def system_facts() -> dict[str, t.Any]:
     """Read distribution, kernel and init."""
     release = _host.os_release()
     return {
@@ -111,9 +112,16 @@ def system_facts() -> t.Dict[str, t.Any]:
     }
 
 
-def docker_facts(module: AnsibleModule, timeout: int) -> t.Dict[str, t.Any]:
+def docker_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
     """Read Docker's version, networks and the containers on them."""
-    facts: t.Dict[str, t.Any] = {"installed": False, "running": False, "version": "", "error": "", "networks": [], "containers": []}
+    facts: dict[str, t.Any] = {
+        "installed": False,
+        "running": False,
+        "version": "",
+        "error": "",
+        "networks": [],
+        "containers": [],
+    }
     if not module.get_bin_path("docker", opt_dirs=SBIN):
         return facts
     docker = Cli(module, "docker", timeout=timeout)
@@ -127,20 +135,34 @@ def docker_facts(module: AnsibleModule, timeout: int) -> t.Dict[str, t.Any]:
     return facts
 
 
-def openvswitch_facts(module: AnsibleModule, timeout: int) -> t.Dict[str, t.Any]:
+def openvswitch_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
     """Read Open vSwitch's version and bridges."""
-    facts: t.Dict[str, t.Any] = {"installed": False, "running": False, "version": "", "error": "", "bridges": []}
+    facts: dict[str, t.Any] = {"installed": False, "running": False, "version": "", "error": "", "bridges": []}
     facts["kernel_module"] = os.path.isdir("/sys/module/openvswitch")
     if not module.get_bin_path("ovs-vsctl", opt_dirs=SBIN):
         return facts
     facts["installed"] = True
     ovs = Cli(module, "ovs-vsctl", f"--timeout={timeout}", timeout=timeout + 5)
-    bridges = ovs.run_raw("--format=json", "--columns=name,datapath_type", "list", "Bridge", "--", "get", "Open_vSwitch", ".", "ovs_version")
+    bridges = ovs.run_raw(
+        "--format=json",
+        "--columns=name,datapath_type",
+        "list",
+        "Bridge",
+        "--",
+        "get",
+        "Open_vSwitch",
+        ".",
+        "ovs_version",
+    )
     if bridges.rc != 0:
         return {**facts, "error": bridges.message}
     table, sep, version = bridges.out.strip().rpartition("\n")
     rows = json.loads(table)["data"] if sep else []
-    facts.update(running=True, version=version.strip('"'), bridges=[{"name": name, "datapath": kind or "system"} for name, kind in rows])
+    facts.update(
+        running=True,
+        version=version.strip('"'),
+        bridges=[{"name": name, "datapath": kind or "system"} for name, kind in rows],
+    )
     return facts
 
 

@@ -110,6 +110,7 @@ import typing as t
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.crosshost.overlay.plugins.module_utils import _docker, _files, _host
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
 from ansible_collections.crosshost.overlay.plugins.module_utils._network import (
@@ -140,7 +141,7 @@ def observe(docker: Cli, name: str, bridge: str) -> State:
     ours = tuple(item.name for item in attached if item.label is not None)
     theirs = [item.name for item in attached if item.label is None]
     users = parse_users(docker.read("inspect", *theirs)[1], name) if theirs else []
-    waiting: t.List[User] = []
+    waiting: list[User] = []
     for entry in json.loads(_host.read_text(pending_path(name)) or "[]"):
         exists = docker.run_raw("container", "inspect", entry["container"]).rc == 0
         if exists and entry["container"] not in theirs:
@@ -149,7 +150,7 @@ def observe(docker: Cli, name: str, bridge: str) -> State:
     return State(network, tuple(users), ours, tuple(waiting), os.path.exists(f"/sys/class/net/{bridge}"), owner)
 
 
-def apply(module: AnsibleModule, docker: Cli, steps: t.List[t.List[str]], name: str, users: t.Iterable[User]) -> None:
+def apply(module: AnsibleModule, docker: Cli, steps: list[list[str]], name: str, users: t.Iterable[User]) -> None:
     """Run the commands; who gets disconnected is written down first, and crossed out at the end."""
     if not steps:
         return
@@ -162,13 +163,16 @@ def apply(module: AnsibleModule, docker: Cli, steps: t.List[t.List[str]], name: 
         _files.remove(pending_path(name))
 
 
-def record(module: AnsibleModule, wanted: t.Dict[str, t.Any]) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
+def record(module: AnsibleModule, wanted: dict[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """Return the record of slices before and after; hosts that left stay in it, so that their slices rest."""
     before = _host.recorded_slices()
     if module.params["state"] == "absent":
         return before, {}
     same_pool = before.get("pool") == wanted["pool"]
-    return before, {"pool": wanted["pool"], "slices": {**(before.get("slices", {}) if same_pool else {}), **wanted["slices"]}}
+    return before, {
+        "pool": wanted["pool"],
+        "slices": {**(before.get("slices", {}) if same_pool else {}), **wanted["slices"]},
+    }
 
 
 def write(module: AnsibleModule, path: str, content: t.Any) -> None:
@@ -176,10 +180,12 @@ def write(module: AnsibleModule, path: str, content: t.Any) -> None:
     try:
         _files.write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     except OSError as exc:
-        module.fail_json(msg=f"{path} could not be written: {exc}. Free space or make the file system writable, then run again.")
+        module.fail_json(
+            msg=f"{path} could not be written: {exc}. Free space or make the file system writable, then run again."
+        )
 
 
-def docker_or_none(module: AnsibleModule) -> t.Optional[Cli]:
+def docker_or_none(module: AnsibleModule) -> Cli | None:
     """Return a Docker client that answers; None where check mode runs before Docker is installed or there is nothing to remove."""
     absent = module.params["state"] == "absent"
     if not module.get_bin_path("docker") and (module.check_mode or absent):
@@ -191,7 +197,10 @@ def docker_or_none(module: AnsibleModule) -> t.Optional[Cli]:
     if module.check_mode:
         module.warn("Docker does not answer; this prediction takes it for running without networks of ours.")
         return None
-    return docker.fail(answer, f"Docker does not answer: {answer.message}. Start it ('systemctl start docker', 'journalctl -u docker') and run again.")
+    return docker.fail(
+        answer,
+        f"Docker does not answer: {answer.message}. Start it ('systemctl start docker', 'journalctl -u docker') and run again.",
+    )
 
 
 def main() -> None:
@@ -222,7 +231,9 @@ def main() -> None:
     docker = docker_or_none(module)
     state = observe(docker, name, params["bridge"]) if docker else NOTHING
     try:
-        steps = plan_present(state, wish, params["recreate"]) if present else plan_absent(state, name, params["disconnect"])
+        steps = (
+            plan_present(state, wish, params["recreate"]) if present else plan_absent(state, name, params["disconnect"])
+        )
     except Refusal as exc:
         module.fail_json(msg=f"{exc}.", commands=[])
     before, after = record(module, params)
@@ -236,17 +247,21 @@ def main() -> None:
     now = observe(docker, name, params["bridge"]) if docker and steps and not module.check_mode else state
     left = differences(now, wish) if present and not module.check_mode else {}
     if left or (present and not module.check_mode and now.network is None):
-        module.fail_json(msg=f"Docker network '{name}' is not as it was made: {left or 'it is missing'}. See 'journalctl -u docker'.")
-    planned = {"network": asdict(wish) if present else None, "slices": after}
+        module.fail_json(
+            msg=f"Docker network '{name}' is not as it was made: {left or 'it is missing'}. See 'journalctl -u docker'."
+        )
+    found = {"network": shown(state), "slices": before}
+    wanted = {"network": asdict(wish) if present else None, "slices": after}
+    changed = bool(steps) or before != after
     module.exit_json(
-        changed=bool(steps) or before != after,
+        changed=changed,
         commands=docker.commands if docker else [" ".join(["docker", *step]) for step in steps],
         network=asdict(now.network) if now.network else None,
-        diff={"before": {"network": shown(state), "slices": before}, "after": planned if steps or before != after else {"network": shown(state), "slices": before}},
+        diff={"before": found, "after": wanted if changed else found},
     )
 
 
-def shown(state: State) -> t.Optional[t.Dict[str, t.Any]]:
+def shown(state: State) -> dict[str, t.Any] | None:
     """Return the network in the shape of a wish, for the diff."""
     if state.network is None:
         return None

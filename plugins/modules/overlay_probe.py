@@ -15,8 +15,9 @@ description:
   - With O(state=present) starts a probe container on a Docker network and, in its network namespace, a service that sends back
     what it receives on a TCP and a UDP port (RFC 862). Both end by themselves after O(lifetime), so that an aborted run leaves
     nothing for long. An older probe of the same name is replaced.
-  - With O(state=probed) sends ICMP echo requests to all O(targets) at once from that namespace, then 64 KiB over TCP to each and
-    back, comparing every byte. Loss is a result, not a failure; M(crosshost.overlay.verify_report) judges it.
+  - With O(state=probed) sends ICMP echo requests to all O(targets) at once from that namespace, the last two of them (of 2 or 3
+    the last one) as large as the interface allows and not to be fragmented, then 64 KiB over TCP to each and back, comparing
+    every byte. Loss is a result, not a failure; M(crosshost.overlay.verify_report) judges it.
   - With O(state=absent) removes container and service.
   - Containers without the label C(crosshost.overlay=probe) and images without C(crosshost.overlay=probe-image) are never replaced
     or removed.
@@ -27,6 +28,14 @@ requirements:
   - Root on the host.
 extends_documentation_fragment:
   - crosshost.overlay.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details: An older probe is replaced each time; that is not a change, because a probe does not last.
 options:
   state:
     description:
@@ -170,6 +179,9 @@ results:
       type: float
     rtt_ms:
       description: V(min), V(median) and V(max) round trip time in milliseconds; null without any answer.
+      type: dict
+    full_size:
+      description: Of the requests as large as the interface allows, V(bytes), V(sent) and V(received); null with O(count=1).
       type: dict
     note:
       description: The last error message about this target, such as the text of an ICMP message; null without any.

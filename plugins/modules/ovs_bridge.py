@@ -109,6 +109,7 @@ commands:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.crosshost.overlay.plugins.module_utils._bridge import Refusal, Wish
 from ansible_collections.crosshost.overlay.plugins.module_utils._bridge_host import BridgeHost
 

@@ -14,7 +14,8 @@ version_added: "0.1.0"
 author:
   - The crosshost.overlay authors (@crosshost)
 description:
-  - Takes what M(crosshost.overlay.overlay_probe) returned on each host, judges every ordered pair of hosts, prints a matrix and a
+  - >-
+    Takes what M(crosshost.overlay.overlay_probe) returned on each host, judges every ordered pair of hosts, prints a matrix and a
     line like C(verify: hosts=3 pairs=6 ok=6 failed=0).
   - Fails if a pair lost packets, got duplicate answers, failed over TCP, was not measured, or holds one address twice. The message
     names both hosts, both addresses and the next step; of many failed pairs it tells the first ten and counts the rest.
@@ -23,6 +24,14 @@ description:
   - In check mode it reports itself as skipped.
 extends_documentation_fragment:
   - crosshost.overlay.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: It changes nothing on any host, so there is nothing to show.
+  idempotent:
+    support: full
 options:
   hosts:
     description:

@@ -51,5 +51,7 @@ def overlay_mtu(underlay_mtu: int, **encapsulation: object) -> int:
         raise ValueError(f"underlay MTU {size} is outside {MINIMUM_MTU} to {MAXIMUM_MTU}")
     result = size - overhead(**encapsulation)  # type: ignore[arg-type]
     if result < MINIMUM_MTU:
-        raise ValueError(f"underlay MTU {size} leaves {result} bytes for the overlay, less than the {MINIMUM_MTU} every IPv4 host must accept")
+        raise ValueError(
+            f"underlay MTU {size} leaves {result} bytes for the overlay, less than the {MINIMUM_MTU} every IPv4 host must accept"
+        )
     return result

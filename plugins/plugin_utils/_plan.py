@@ -10,6 +10,8 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass, field
 
+import netaddr
+
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _mtu, _slices
 
 Info = t.Mapping[str, t.Any]
@@ -67,7 +69,9 @@ def make_plan(hosts: t.Sequence[Host], wish: Wish) -> Plan:
             "add the other hosts to the group, or set overlay_minimum_hosts to 1 to go on with one"
         )
     if absent:
-        notices.append(f"not reached in this run: {', '.join(absent)}; the other hosts keep or get their tunnels to them")
+        notices.append(
+            f"not reached in this run: {', '.join(absent)}; the other hosts keep or get their tunnels to them"
+        )
     problems += underlay_problems(hosts, wish.tunnel_type)
     problems += machine_problems(reached, notices)
     for host in reached:
@@ -96,21 +100,33 @@ def underlay_problems(hosts: t.Sequence[Host], tunnel_type: str) -> list[str]:
         try:
             address = ipaddress.ip_address(str(host.underlay_ip))
         except ValueError:
-            problems.append(f"host '{host.name}' has no underlay address ({host.underlay_ip or 'nothing to derive it from'}); {remedy}")
+            problems.append(
+                f"host '{host.name}' has no underlay address ({host.underlay_ip or 'nothing to derive it from'}); {remedy}"
+            )
             continue
         if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
-            problems.append(f"underlay address {address} of host '{host.name}' is not one that other hosts can reach; {remedy}")
+            problems.append(
+                f"underlay address {address} of host '{host.name}' is not one that other hosts can reach; {remedy}"
+            )
         wanted = {"gre": 4, "ip6gre": 6}.get(tunnel_type)
         if wanted and address.version != wanted:
-            problems.append(f"tunnel type {tunnel_type} runs over IPv{wanted}, and the underlay address of host '{host.name}' is {address}; {remedy}")
+            problems.append(
+                f"tunnel type {tunnel_type} runs over IPv{wanted}, and the underlay address of host '{host.name}' is {address}; {remedy}"
+            )
         families.setdefault(address.version, host.name)
         if str(address) in owners:
-            problems.append(f"hosts '{owners[str(address)]}' and '{host.name}' have the same underlay address {address}; {remedy} or remove one")
+            problems.append(
+                f"hosts '{owners[str(address)]}' and '{host.name}' have the same underlay address {address}; {remedy} or remove one"
+            )
         owners.setdefault(str(address), host.name)
         if host.info is not None and not carrier(host):
-            problems.append(f"underlay address {address} is on no interface of host '{host.name}'; {remedy} to an address the host has")
+            problems.append(
+                f"underlay address {address} is on no interface of host '{host.name}'; {remedy} to an address the host has"
+            )
     if len(families) > 1:
-        problems.append(f"underlay addresses mix IPv4 (host '{families[4]}') and IPv6 (host '{families[6]}'); use one family")
+        problems.append(
+            f"underlay addresses mix IPv4 (host '{families[4]}') and IPv6 (host '{families[6]}'); use one family"
+        )
     return problems
 
 
@@ -132,7 +148,9 @@ def machine_problems(reached: t.Sequence[Host], notices: list[str]) -> list[str]
         if other is host:
             continue
         if _macs(other) & _macs(host):
-            problems.append(f"'{other.name}' and '{host.name}' are the same machine (machine-id {ident}); remove one of them from the group")
+            problems.append(
+                f"'{other.name}' and '{host.name}' are the same machine (machine-id {ident}); remove one of them from the group"
+            )
         else:
             notices.append(
                 f"'{other.name}' and '{host.name}' are clones with the same machine-id {ident}; "
@@ -144,17 +162,23 @@ def machine_problems(reached: t.Sequence[Host], notices: list[str]) -> list[str]
 def _macs(host: Host) -> set[str]:
     # Bridges and veth pairs have made-up addresses that clones and containers may share.
     cards = ("ether", "veth", "bond", "vlan", "macvlan")
-    return {item["mac"] for item in _info(host)["interfaces"] if item["addresses"] and item["kind"] in cards and item["mac"]}
+    return {
+        item["mac"] for item in _info(host)["interfaces"] if item["addresses"] and item["kind"] in cards and item["mac"]
+    }
 
 
 def system_problems(host: Host, wish: Wish) -> list[str]:
     """Root, systemd, and a system that the packages can be installed on."""
     info, problems = _info(host), []
     if info["uid"] != 0:
-        problems.append(f"host '{host.name}': the run is not root there (user id {info['uid']}); use 'become: true' or --become")
+        problems.append(
+            f"host '{host.name}': the run is not root there (user id {info['uid']}); use 'become: true' or --become"
+        )
     system = info["system"]
     if not system["systemd"]:
-        problems.append(f"host '{host.name}': systemd is not the init process of {system['name']}; this collection starts everything through systemd")
+        problems.append(
+            f"host '{host.name}': systemd is not the init process of {system['name']}; this collection starts everything through systemd"
+        )
     missing = [label for key, label in wish.packages.items() if not info[key]["installed"]]
     if missing and "debian" not in [system["id"], *system["like"]]:
         problems.append(
@@ -175,15 +199,19 @@ def pool_problems(host: Host, wish: Wish) -> list[str]:
     for route in info["routes"]:
         if route["dst"] == "default" or route["dev"] in own or ":" in route["dst"]:
             continue
-        if _slices.overlaps(pool, _slices.netaddr.IPNetwork(route["dst"])):
+        if _slices.overlaps(pool, netaddr.IPNetwork(route["dst"])):
             via = f" via {route['via']}" if route["via"] else ""
-            problems.append(f"host '{host.name}': overlay_pool {pool} overlaps its route {route['dst']}{via} dev {route['dev']}; {remedy}")
+            problems.append(
+                f"host '{host.name}': overlay_pool {pool} overlaps its route {route['dst']}{via} dev {route['dev']}; {remedy}"
+            )
     for net in info["docker"]["networks"]:
         for subnet in net["subnets"]:
             if net["name"] == wish.network or ":" in subnet or any(route["dst"] == subnet for route in info["routes"]):
                 continue
-            if _slices.overlaps(pool, _slices.netaddr.IPNetwork(subnet)):
-                problems.append(f"host '{host.name}': overlay_pool {pool} overlaps Docker network '{net['name']}' ({subnet}); {remedy}")
+            if _slices.overlaps(pool, netaddr.IPNetwork(subnet)):
+                problems.append(
+                    f"host '{host.name}': overlay_pool {pool} overlaps Docker network '{net['name']}' ({subnet}); {remedy}"
+                )
     return problems
 
 
@@ -227,7 +255,11 @@ def decide_slices(hosts: t.Sequence[Host], wish: Wish) -> dict[str, str]:
             )
         if record.get("pool") == wish.pool:
             known.update(record["slices"])
-    held = {host.name: net["slice"] for host in hosts if host.info is not None and (net := own_network(host, wish)) and net["pool"] == wish.pool}
+    held = {
+        host.name: net["slice"]
+        for host in hosts
+        if host.info is not None and (net := own_network(host, wish)) and net["pool"] == wish.pool
+    }
     known.update(held)
     names = [host.name for host in hosts]
     pins = {host.name: host.pin for host in hosts if host.pin}
@@ -248,7 +280,11 @@ def change_problems(host: Host, wish: Wish, slice_: str, mtu: int) -> list[str]:
         return []
     want = {"pool": wish.pool, "slice": slice_, "mtu": mtu}
     differs = [f"{key} {net[key]} to {value}" for key, value in want.items() if net[key] != value]
-    users = [item["name"] for item in _info(host)["docker"]["containers"] if wish.network in item["networks"] and item["label"] is None]
+    users = [
+        item["name"]
+        for item in _info(host)["docker"]["containers"]
+        if wish.network in item["networks"] and item["label"] is None
+    ]
     if not differs or not users:
         return []
     return [

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 import netaddr
 
-Span = t.Tuple[int, int]  # first and last address, as numbers
+Span = tuple[int, int]  # first and last address, as numbers
 MINIMUM_ADDRESSES = 8  # network, gateway, probe, broadcast and room for a few containers
 
 
@@ -62,7 +63,9 @@ def allocate(
     """
     whole = network(pool, "overlay_pool")
     if not whole.prefixlen <= int(prefix) <= 29:
-        raise SliceError(f"overlay_slice_prefix {prefix} does not fit overlay_pool {whole}: use {whole.prefixlen} to 29")
+        raise SliceError(
+            f"overlay_slice_prefix {prefix} does not fit overlay_pool {whole}: use {whole.prefixlen} to 29"
+        )
     result: dict[str, netaddr.IPNetwork] = {}
     for name in names:
         text = pins.get(name) or known.get(name)
@@ -71,7 +74,11 @@ def allocate(
         what = f"overlay_slice of host '{name}'" if pins.get(name) else f"recorded slice of host '{name}'"
         result[name] = _fitting(text, what, whole)
     _refuse_shared(result, pins)
-    departed = [_fitting(text, f"recorded slice of '{name}'", whole) for name, text in sorted(known.items()) if name not in names]
+    departed = [
+        _fitting(text, f"recorded slice of '{name}'", whole)
+        for name, text in sorted(known.items())
+        if name not in names
+    ]
     taken = [(net.first, net.last) for net in result.values()]
     reserved = [(net.first, net.last) for net in departed]
     for name in names:
@@ -90,11 +97,13 @@ def _fitting(text: str, what: str, pool: netaddr.IPNetwork) -> netaddr.IPNetwork
 
 def _refuse_shared(slices: t.Mapping[str, netaddr.IPNetwork], pins: t.Mapping[str, str]) -> None:
     ordered = sorted(slices.items(), key=lambda item: (item[1].first, -item[1].size))
-    for (one, net), (other, next_net) in zip(ordered, ordered[1:]):
+    for (one, net), (other, next_net) in itertools.pairwise(ordered):
         if overlaps(net, next_net):
             pinned = [name for name in (one, other) if pins.get(name)]
             remedy = (
-                f"change overlay_slice of {' or '.join(pinned)}" if pinned else "give one of them another slice with overlay_slice in the inventory"
+                f"change overlay_slice of {' or '.join(pinned)}"
+                if pinned
+                else "give one of them another slice with overlay_slice in the inventory"
             )
             raise SliceError(f"hosts '{one}' ({net}) and '{other}' ({next_net}) share addresses; {remedy}")
 

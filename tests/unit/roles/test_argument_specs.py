@@ -75,3 +75,10 @@ def test_action_group_is_the_modules() -> None:
     modules = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
 
     assert load("meta", "runtime.yml")["action_groups"]["overlay"] == sorted(modules)
+
+
+def test_no_integration_target_has_the_name_of_a_role() -> None:
+    targets = {path.name for path in (ROOT / "tests" / "integration" / "targets").iterdir()}
+
+    # ansible-test would run the role of the collection instead of the target, and succeed.
+    assert not targets & set(ROLES)

@@ -13,7 +13,6 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.playbook.task import Task
 
 from ansible_collections.crosshost.overlay.plugins.action import verify_report
 
@@ -48,11 +47,10 @@ def report(shown: list[str]) -> Report:
     """Return a function that runs the action with options."""
 
     def run(check_mode: bool = False, **options: t.Any) -> dict[str, t.Any]:
-        task = Task.load({"name": "x", "action": {"module": "crosshost.overlay.verify_report"}})
-        task.args = options
-        task.check_mode = check_mode
-        loader = DataLoader()
-        return verify_report.ActionModule(task, CONNECTION, None, loader, None, None).run(None, {})
+        task = types.SimpleNamespace(
+            action="crosshost.overlay.verify_report", args=options, check_mode=check_mode, async_val=0
+        )
+        return verify_report.ActionModule(task, CONNECTION, None, DataLoader(), None, None).run(None, {})
 
     return run
 

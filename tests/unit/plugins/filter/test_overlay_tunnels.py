@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.crosshost.overlay.plugins.filter.overlay_tunnels import FilterModule, overlay_tunnels
 
 PEERS = [{"name": f"h{number}", "address": f"192.0.2.{number}"} for number in (1, 2, 3)]
@@ -30,7 +31,11 @@ def test_mesh_joins_every_host_with_every_other() -> None:
 
 def test_hub_joins_everyone_with_the_hub_only() -> None:
     """The hub itself has a tunnel to each."""
-    assert [names(host, topology="hub", hub="h1") for host in ("h1", "h2", "h3")] == [["gre-h2", "gre-h3"], ["gre-h1"], ["gre-h1"]]
+    assert [names(host, topology="hub", hub="h1") for host in ("h1", "h2", "h3")] == [
+        ["gre-h2", "gre-h3"],
+        ["gre-h1"],
+        ["gre-h1"],
+    ]
 
 
 def test_names_hold_only_what_open_vswitch_and_shells_take() -> None:
@@ -45,7 +50,12 @@ def test_names_hold_only_what_open_vswitch_and_shells_take() -> None:
         pytest.param(PEERS, {"host": "h9"}, "'h9' is not one of", id="unknown-host"),
         pytest.param(PEERS, {"host": "h1", "topology": "ring"}, "neither mesh nor hub", id="topology"),
         pytest.param(PEERS, {"host": "h1", "topology": "hub", "hub": ""}, "set ovs_gre_hub", id="no-hub"),
-        pytest.param([*PEERS, {"name": "x y", "address": "192.0.2.8"}, {"name": "x-y", "address": "192.0.2.9"}], {"host": "h1"}, "rename one", id="one-name"),
+        pytest.param(
+            [*PEERS, {"name": "x y", "address": "192.0.2.8"}, {"name": "x-y", "address": "192.0.2.9"}],
+            {"host": "h1"},
+            "rename one",
+            id="one-name",
+        ),
     ],
 )
 def test_refused(peers: list[dict[str, str]], options: dict[str, str], reason: str) -> None:

@@ -10,10 +10,20 @@ import json
 import pathlib
 
 import pytest
-from ansible_collections.crosshost.overlay.plugins.module_utils import _attach
-from ansible_collections.crosshost.overlay.plugins.module_utils._attach import Config, Link, State, learned, plan, plan_back
 
-CONFIG = Config("ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.1/24",), ("203.0.113.0/24 via 192.0.2.254",), ("gro", "tx"))
+from ansible_collections.crosshost.overlay.plugins.module_utils import _attach
+from ansible_collections.crosshost.overlay.plugins.module_utils._attach import (
+    Config,
+    Link,
+    State,
+    learned,
+    plan,
+    plan_back,
+)
+
+CONFIG = Config(
+    "ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.1/24",), ("203.0.113.0/24 via 192.0.2.254",), ("gro", "tx")
+)
 UP = Link("", True, (), False)
 CARD = Link("", True, ("192.0.2.1/24",), False)
 MEMBER = Link("ovl0", True, (), False)
@@ -23,7 +33,9 @@ DONE = State({"ovl-link": MEMBER, "ovl0": UP, "br-phy": CARD, "eth1": UP}, {"br-
 
 def state(**links: Link) -> State:
     """The finished state with other links; names have underscores for dashes."""
-    return State({**DONE.links, **{name.replace("_", "-"): link for name, link in links.items()}}, DONE.routes, DONE.features)
+    return State(
+        {**DONE.links, **{name.replace("_", "-"): link for name, link in links.items()}}, DONE.routes, DONE.features
+    )
 
 
 @pytest.mark.parametrize(
@@ -31,7 +43,11 @@ def state(**links: Link) -> State:
     [
         pytest.param(DONE, [], id="nothing-to-do"),
         pytest.param(
-            State({**DONE.links, "br-phy": Link("", False, (), False), "eth1": CARD}, {"eth1": ROUTE, "br-phy": ()}, ("gro", "tx")),
+            State(
+                {**DONE.links, "br-phy": Link("", False, (), False), "eth1": CARD},
+                {"eth1": ROUTE, "br-phy": ()},
+                ("gro", "tx"),
+            ),
             [
                 "ethtool -K eth1 gro off",
                 "ethtool -K eth1 tx off",
@@ -43,7 +59,9 @@ def state(**links: Link) -> State:
             id="first-run",
         ),
         pytest.param(
-            State({**DONE.links, "eth1": CARD}, DONE.routes, ()), ["ip address del 192.0.2.1/24 dev eth1"], id="cut-off-before-the-address-left"
+            State({**DONE.links, "eth1": CARD}, DONE.routes, ()),
+            ["ip address del 192.0.2.1/24 dev eth1"],
+            id="cut-off-before-the-address-left",
         ),
         pytest.param(
             State({**DONE.links, "br-phy": UP}, {"br-phy": (), "eth1": ()}, ()),
@@ -52,7 +70,9 @@ def state(**links: Link) -> State:
         ),
         pytest.param(state(ovl_link=UP), ["ip link set ovl-link master ovl0"], id="link-left-the-bridge"),
         pytest.param(
-            state(ovl_link=Link("", False, (), False)), ["ip link set ovl-link master ovl0", "ip link set ovl-link up"], id="link-is-new"
+            state(ovl_link=Link("", False, (), False)),
+            ["ip link set ovl-link master ovl0", "ip link set ovl-link up"],
+            id="link-is-new",
         ),
     ],
 )
@@ -79,8 +99,12 @@ def test_plan_back_restores_addresses_routes_and_offloads() -> None:
 
 def test_learned_follows_an_address_that_was_changed() -> None:
     """The card's new address counts, and an offload once found on is remembered."""
-    have = State({**DONE.links, "eth1": Link("", True, ("192.0.2.9/24",), False)}, {"eth1": (), "br-phy": ROUTE}, ("tso",))
-    assert learned(have, CONFIG) == Config("ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.9/24",), (), ("gro", "tso", "tx"))
+    have = State(
+        {**DONE.links, "eth1": Link("", True, ("192.0.2.9/24",), False)}, {"eth1": (), "br-phy": ROUTE}, ("tso",)
+    )
+    assert learned(have, CONFIG) == Config(
+        "ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.9/24",), (), ("gro", "tso", "tx")
+    )
 
 
 def test_config_survives_its_file() -> None:
@@ -91,11 +115,15 @@ def test_config_survives_its_file() -> None:
 def test_parse_features() -> None:
     """Fixed ones cannot be turned off, so they are not listed."""
     text = "Features for eth1:\nrx-checksumming: on\ntx-checksumming: on\n\ttx-checksum-ipv4: off [fixed]\ngeneric-receive-offload: off\n"
-    text += "large-receive-offload: off [fixed]\ntcp-segmentation-offload: on\ngeneric-segmentation-offload: on [fixed]\n"
+    text += (
+        "large-receive-offload: off [fixed]\ntcp-segmentation-offload: on\ngeneric-segmentation-offload: on [fixed]\n"
+    )
     assert _attach.parse_features(text) == ("tso", "tx")
 
 
-def test_boot_waits_for_late_links_and_is_bounded(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_boot_waits_for_late_links_and_is_bounded(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Docker's bridge shows up at the third look; without it the run ends by itself and says what is missing."""
     path = tmp_path / "attach.json"
     path.write_text(_attach.dump(Config("ovl-link", "ovl0")))
@@ -109,7 +137,11 @@ def test_boot_waits_for_late_links_and_is_bounded(tmp_path: pathlib.Path, monkey
         looks.append(1)
         names = ["ovl-link", "ovl0"] if len(looks) >= appears else ["ovl-link"]
         master = {"master": "ovl0"} if done else {}
-        return 0, json.dumps([{"ifname": name, "flags": ["UP"], **(master if name == "ovl-link" else {})} for name in names]), ""
+        return (
+            0,
+            json.dumps([{"ifname": name, "flags": ["UP"], **(master if name == "ovl-link" else {})} for name in names]),
+            "",
+        )
 
     assert _attach.main(str(path), lambda argv: run(argv, 3), wait=5) == 0
     assert done == [["ip", "link", "set", "ovl-link", "master", "ovl0"]]

@@ -10,6 +10,7 @@ import dataclasses
 import typing as t
 
 import pytest
+
 from ansible_collections.crosshost.overlay.plugins.module_utils._bridge import (
     Bridge,
     LinkPort,
@@ -80,14 +81,18 @@ def words(*steps: str) -> list[str]:
             id="mtu-was-changed",
         ),
         pytest.param(
-            dataclasses.replace(DONE, bridges={"br-overlay": TUNNELS, "br-phy": dataclasses.replace(PHY, ports=("br-phy",))}),
+            dataclasses.replace(
+                DONE, bridges={"br-overlay": TUNNELS, "br-phy": dataclasses.replace(PHY, ports=("br-phy",))}
+            ),
             NETDEV,
             "eth1",
             words("add-port br-phy eth1"),
             id="card-was-taken-out",
         ),
         pytest.param(
-            dataclasses.replace(DONE, bridges={"br-overlay": dataclasses.replace(TUNNELS, fail_mode="secure"), "br-phy": PHY}),
+            dataclasses.replace(
+                DONE, bridges={"br-overlay": dataclasses.replace(TUNNELS, fail_mode="secure"), "br-phy": PHY}
+            ),
             NETDEV,
             "eth1",
             words("set Bridge br-overlay fail_mode=standalone"),
@@ -112,21 +117,43 @@ FOREIGN = Bridge("br-overlay", "netdev", "", "", None, ("br-overlay",))
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        pytest.param(dataclasses.replace(BARE, management_ip="192.0.2.1"), "the one Ansible is connected through", id="management"),
-        pytest.param(dataclasses.replace(BARE, routes=(Route("default", "eth1", "192.0.2.254"),)), "carries the default route", id="default-route"),
+        pytest.param(
+            dataclasses.replace(BARE, management_ip="192.0.2.1"),
+            "the one Ansible is connected through",
+            id="management",
+        ),
+        pytest.param(
+            dataclasses.replace(BARE, routes=(Route("default", "eth1", "192.0.2.254"),)),
+            "carries the default route",
+            id="default-route",
+        ),
         pytest.param(moved(dynamic=True), "DHCP", id="dhcp"),
         pytest.param(moved(master="bond0"), "already a member of 'bond0'", id="bond-member"),
         pytest.param(
-            dataclasses.replace(BARE, bridges={"br-x": Bridge("br-x", "system", "", "", None, ("br-x", "eth1"))}), "port of .*'br-x'", id="other-bridge"
-        ),
-        pytest.param(dataclasses.replace(BARE, bridges={"br-overlay": FOREIGN}), "was not made by this collection", id="foreign-bridge"),
-        pytest.param(
-            dataclasses.replace(BARE, interfaces=(ETH0, ETH1, dataclasses.replace(ETH0, name="br-overlay"))), "is no Open vSwitch", id="foreign-link"
+            dataclasses.replace(BARE, bridges={"br-x": Bridge("br-x", "system", "", "", None, ("br-x", "eth1"))}),
+            "port of .*'br-x'",
+            id="other-bridge",
         ),
         pytest.param(
-            dataclasses.replace(BARE, bridges={"br-overlay": dataclasses.replace(TUNNELS, datapath="system")}), "system datapath", id="other-datapath"
+            dataclasses.replace(BARE, bridges={"br-overlay": FOREIGN}),
+            "was not made by this collection",
+            id="foreign-bridge",
         ),
-        pytest.param(dataclasses.replace(BARE, link=dataclasses.replace(LINK, owner=None)), "is not the overlay's", id="foreign-port"),
+        pytest.param(
+            dataclasses.replace(BARE, interfaces=(ETH0, ETH1, dataclasses.replace(ETH0, name="br-overlay"))),
+            "is no Open vSwitch",
+            id="foreign-link",
+        ),
+        pytest.param(
+            dataclasses.replace(BARE, bridges={"br-overlay": dataclasses.replace(TUNNELS, datapath="system")}),
+            "system datapath",
+            id="other-datapath",
+        ),
+        pytest.param(
+            dataclasses.replace(BARE, link=dataclasses.replace(LINK, owner=None)),
+            "is not the overlay's",
+            id="foreign-port",
+        ),
     ],
 )
 def test_refused(state: State, reason: str) -> None:
@@ -144,7 +171,7 @@ def test_find_nic() -> None:
     """By its address, or after the move by the bridge that holds it."""
     assert find_nic(BARE, NETDEV) == "eth1"
     assert find_nic(dataclasses.replace(DONE, interfaces=()), NETDEV) == "eth1"
-    with pytest.raises(Refusal, match="192.0.2.77 is on no interface"):
+    with pytest.raises(Refusal, match=r"192\.0\.2\.77 is on no interface"):
         find_nic(BARE, dataclasses.replace(NETDEV, underlay_ip="192.0.2.77"))
 
 

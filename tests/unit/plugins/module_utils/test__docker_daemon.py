@@ -281,15 +281,20 @@ def test_iptables_wanted(config, argv, want):
 
 NAT, FILTER = fixture("iptables-nat-20.10.24.txt"), fixture("iptables-filter-20.10.24.txt")
 FLUSHED = "\n".join(line for line in FILTER.splitlines() if not line.startswith("-A"))
+NOT_USER = "\n".join(line for line in FILTER.splitlines() if "DOCKER-USER" not in line)
 RELOADED = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
-GONE = ["filter: chain DOCKER", "filter: chain DOCKER-USER", "filter: jump from FORWARD to DOCKER-USER"]
+USER = [dd.USER_CHAIN, dd.USER_JUMP]
+FORWARD = "filter: jump from FORWARD to Docker"
+GONE = ["filter: chain DOCKER", FORWARD, *USER]
 
 
 @pytest.mark.parametrize(
     ("nat", "filtering", "missing"),
     [
         pytest.param(NAT, FILTER, [], id="whole"),
-        pytest.param(NAT, FLUSHED, GONE[2:], id="iptables-F"),
+        pytest.param(NAT, FLUSHED, [FORWARD, dd.USER_JUMP], id="iptables-F"),
+        pytest.param(NAT, NOT_USER, USER, id="restart-with-live-restore"),
+        pytest.param(NAT, FILTER.replace("ISOLATION-STAGE-1", "FORWARD"), [], id="docker-28"),
         pytest.param(NAT, RELOADED, GONE, id="filter-emptied"),
         pytest.param(
             "-P PREROUTING ACCEPT\n",
@@ -310,6 +315,24 @@ def test_missing_chains(nat, filtering, missing):
     assert dd.missing_chains(nat, filtering) == missing
 
 
+MAKE_CHAIN = [["-N", "DOCKER-USER"], ["-A", "DOCKER-USER", "-j", "RETURN"]]
+MAKE_JUMP = [["-I", "FORWARD", "-j", "DOCKER-USER"]]
+
+
+@pytest.mark.parametrize(
+    ("gone", "rules"),
+    [
+        ([], []),
+        (USER, MAKE_CHAIN + MAKE_JUMP),
+        ([dd.USER_JUMP], MAKE_JUMP),
+        (GONE, None),
+    ],
+    ids=["nothing", "chain", "jump", "more"],
+)
+def test_what_takes_no_restart(gone, rules):
+    assert dd.user_chain_rules(gone) == rules
+
+
 @pytest.mark.parametrize(
     ("policy", "auto_remove", "kept", "want"),
     [
@@ -318,7 +341,8 @@ def test_missing_chains(nat, filtering, missing):
         ("on-failure", False, False, "stopped"),
         ("no", False, False, "stopped"),
         ("no", True, False, "removed"),
-        ("no", True, True, "kept"),
+        ("no", True, True, "removed"),
+        ("no", False, True, "kept"),
     ],
 )
 def test_what_becomes_of_containers(policy, auto_remove, kept, want):
@@ -330,11 +354,11 @@ def test_start_time_with_a_strange_name():
     assert dd.start_ticks(f"509 (a) b (c) S {fields}") == 22
 
 
-def test_failure_reason():
-    lines = ["starting", "failed to start daemon: no such driver", "docker.service: Failed with result 'exit-code'."]
+def test_journal():
+    lines = ["level=info starting", "failed to start daemon: no such driver ", "Failed with result 'exit-code'."]
     assert dd.failure_reason(lines) == "failed to start daemon: no such driver"
-    assert dd.failure_reason(["only this "]) == "only this"
-    assert dd.failure_reason([]) == "its journal is empty"
+    assert dd.failure_reason(["level=info all is well"]) == ""
+    assert dd.gist(lines) == lines[1:]
 
 
 def test_write_keeps_mode_and_leaves_nothing_behind(tmp_path):

@@ -48,6 +48,7 @@ def broken(**changes: t.Any) -> Report:
 
 
 LOST = {"received": 0, "loss": 100.0, "rtt_ms": None}
+LARGE_LOST = {"bytes": 1350, "sent": 2, "received": 0}
 TCP_STALLED = {"ok": False, "error": "stalled: 0 of 65536 bytes came back within 5.0 s", "ms": None}
 
 
@@ -74,6 +75,12 @@ def test_all_well() -> None:
         ),
         pytest.param(LOST, "100% LOSS", "100% loss, but TCP works", "ICMP is filtered", id="icmp filtered"),
         pytest.param({"received": 4, "loss": 20.0}, "20% LOSS", "20% loss of 5 requests", "load", id="some loss"),
+        pytest.param(
+            {"received": 3, "loss": 40.0, "full_size": LARGE_LOST}, "MTU", "1350 bytes", "MTU is larger", id="mtu"
+        ),
+        pytest.param(
+            {"received": 2, "loss": 60.0, "full_size": LARGE_LOST}, "60% LOSS", "60% loss of 5", "load", id="any size"
+        ),
         pytest.param({"duplicates": 3}, "3 DUP", "3 duplicate answers", "loop", id="duplicates"),
         pytest.param({"duplicates": 3, "loss": 20.0}, "3 DUP", "3 duplicate answers", "loop", id="duplicates and loss"),
         pytest.param({"tcp": TCP_STALLED}, "TCP FAILED", "TCP failed: stalled: 0 of 65536", "offload", id="offload"),
@@ -105,7 +112,7 @@ def test_host_that_never_started() -> None:
     report = build(HOSTS, results, {"h3": "there is no Docker"})
     assert report.summary == "verify: hosts=3 pairs=6 ok=2 failed=4"
     assert "h3 took no part: there is no Docker" in text(report)
-    assert "h1 (10.50.1.2) -> h3 (no address): not measured, h3 took no part. Bring h3 back" in text(report)
+    assert "h1 (10.50.1.2) -> h3 (no address): not measured, h3 took no part. Solve what kept h3 out" in text(report)
     assert {pair.cell for pair in report.failed} == {"NOT RUN"}
 
 

@@ -11,6 +11,7 @@ import json
 import typing as t
 
 import pytest
+
 from ansible_collections.crosshost.overlay.plugins.module_utils._docker import Network
 from ansible_collections.crosshost.overlay.plugins.module_utils._network import (
     Refusal,
@@ -25,7 +26,18 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._network import 
 )
 
 WISH = Wish("overlay", "10.50.0.0/16", "10.50.1.0/24", "10.50.1.1", 1458, "ovl0")
-NET = Network("overlay", "f" * 64, "bridge", "10.50.0.0/16", "10.50.1.0/24", "10.50.1.1", 1458, "ovl0", "network", ("10.50.0.0/16",))
+NET = Network(
+    "overlay",
+    "f" * 64,
+    "bridge",
+    "10.50.0.0/16",
+    "10.50.1.0/24",
+    "10.50.1.1",
+    1458,
+    "ovl0",
+    "network",
+    ("10.50.0.0/16",),
+)
 WEB = User("web", "10.50.1.7", ("www",))
 GOOD = State(NET, (), (), (), True, "")
 
@@ -46,8 +58,12 @@ BACK = ["network", "connect", "--ip", "10.50.1.7", "--alias", "www", "overlay", 
         pytest.param(GOOD, False, [], id="nothing-to-do"),
         pytest.param(state(users=(WEB,)), True, [], id="nothing-to-do-in-use"),
         pytest.param(State(None, (), (), (), False, ""), False, [create(WISH)], id="new"),
-        pytest.param(state(net_mtu=1500), False, [["network", "rm", "overlay"], create(WISH)], id="unused-is-made-anew"),
-        pytest.param(state(bridge_exists=False), False, [["network", "rm", "overlay"], create(WISH)], id="link-is-gone"),
+        pytest.param(
+            state(net_mtu=1500), False, [["network", "rm", "overlay"], create(WISH)], id="unused-is-made-anew"
+        ),
+        pytest.param(
+            state(bridge_exists=False), False, [["network", "rm", "overlay"], create(WISH)], id="link-is-gone"
+        ),
         pytest.param(
             state(net_mtu=1500, probes=("crosshost-probe",)),
             False,
@@ -72,7 +88,9 @@ BACK = ["network", "connect", "--ip", "10.50.1.7", "--alias", "www", "overlay", 
             id="recreate-elsewhere-gives-a-new-address",
         ),
         pytest.param(state(pending=(WEB,)), False, [BACK], id="interrupted-recreate-is-completed"),
-        pytest.param(State(None, (), (), (WEB,), False, ""), False, [create(WISH), BACK], id="interrupted-before-the-new-network"),
+        pytest.param(
+            State(None, (), (), (WEB,), False, ""), False, [create(WISH), BACK], id="interrupted-before-the-new-network"
+        ),
     ],
 )
 def test_plan_present(have: State, recreate: bool, steps: list[list[str]]) -> None:
@@ -86,7 +104,9 @@ def test_plan_present(have: State, recreate: bool, steps: list[list[str]]) -> No
         pytest.param(state(net_mtu=1500, users=(WEB,)), r"mtu 1500 to 1458\), and containers use it: web", id="in-use"),
         pytest.param(state(net_label=None), "was not made by this collection", id="foreign-network"),
         pytest.param(State(None, (), (), (), True, ""), "is not one of Docker's", id="foreign-link"),
-        pytest.param(State(None, (), (), (), True, "apps"), "belongs to Docker network 'apps'", id="link-of-another-network"),
+        pytest.param(
+            State(None, (), (), (), True, "apps"), "belongs to Docker network 'apps'", id="link-of-another-network"
+        ),
     ],
 )
 def test_plan_present_refused(have: State, reason: str) -> None:
@@ -101,7 +121,13 @@ def test_plan_absent() -> None:
     assert plan_absent(GOOD, "overlay", False) == [["network", "rm", "overlay"]]
     with pytest.raises(Refusal, match="used by containers: web"):
         plan_absent(state(users=(WEB,)), "overlay", False)
-    assert plan_absent(state(users=(WEB,)), "overlay", True)[0] == ["network", "disconnect", "--force", "overlay", "web"]
+    assert plan_absent(state(users=(WEB,)), "overlay", True)[0] == [
+        "network",
+        "disconnect",
+        "--force",
+        "overlay",
+        "web",
+    ]
     with pytest.raises(Refusal, match="was not made by this collection"):
         plan_absent(state(net_label=None), "overlay", True)
 
@@ -127,7 +153,10 @@ def test_invalid(changes: dict[str, t.Any], reason: str | None) -> None:
 
 def test_parse_users_reads_what_a_reconnect_needs() -> None:
     """The short id that Docker adds as an alias is not the operator's."""
-    ends = {"overlay": {"IPAMConfig": {"IPv4Address": "10.50.1.9"}, "Aliases": ["www", "0123456789ab"], "IPAddress": ""}, "bridge": {}}
+    ends = {
+        "overlay": {"IPAMConfig": {"IPv4Address": "10.50.1.9"}, "Aliases": ["www", "0123456789ab"], "IPAddress": ""},
+        "bridge": {},
+    }
     stopped = {"Id": "0123456789abcdef", "Name": "/web", "NetworkSettings": {"Networks": ends}}
     other = {"Id": "ff", "Name": "/other", "NetworkSettings": {"Networks": {"bridge": {}}}}
     assert parse_users(json.dumps([stopped, other]), "overlay") == [User("web", "10.50.1.9", ("www",))]

@@ -86,15 +86,13 @@ def test_echo_request_is_what_fping_sends() -> None:
     assert echo_request(0x7DD4, 0, bytes(16)) == RECORDED[20:]
 
 
-def test_recorded_answer_of_another_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parse_reply(ANSWER) is None
-    monkeypatch.setattr(_probe, "PAYLOAD", 16)
+def test_recorded_packets_of_another_program() -> None:
     assert parse_reply(ANSWER) == (0x7DD4, 0, 0, bytes(16))
     assert parse_reply(RECORDED) is None
-
-
-def test_sequence_wraps() -> None:
-    assert HEADER.unpack_from(echo_request(1, 65537, b""))[4] == 1
+    run = new_run()
+    send_all(run)
+    run.received(ANSWER, THERE, 100.1)
+    assert run.results()[0]["received"] == 0
 
 
 @pytest.mark.parametrize("options", [b"", b"\x01" * 8], ids=["plain", "ip options"])
@@ -230,6 +228,34 @@ def test_a_request_that_could_not_leave_is_lost_at_once() -> None:
     assert run.results()[0]["note"] == "Network is unreachable"
     assert run.results()[0]["loss"] == 100.0
     assert run.wait(100.6) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(1, [84]), (2, [84, 1400]), (3, [84, 84, 1400]), (5, [84, 84, 84, 1400, 1400])],
+)
+def test_the_last_requests_fill_the_interface(count: int, sizes: list[int]) -> None:
+    run = EchoRun([Target("h2", THERE)], Settings(count=count), 100.0, b"n" * 8, IDENT, [1400])
+    packets = send_all(run)
+    assert [len(request) + 20 for dummy, request in packets] == sizes
+    for address, request in packets[:3]:
+        run.received(reply_to(request, address), address, 100.1)
+    large = sizes.count(1400)
+    received = sum(size == 1400 for size in sizes[:3])
+    expected = {"bytes": 1400, "sent": large, "received": received} if large else None
+    assert run.results()[0]["full_size"] == expected
+
+
+@pytest.mark.parametrize(("mtu", "size"), [(0, 84), (68, 84), (9000, 9000), (65536, 9216)])
+def test_size_limits(mtu: int, size: int) -> None:
+    run = EchoRun([Target("h2", THERE)], Settings(count=2), 100.0, b"n" * 8, IDENT, [mtu])
+    assert len(send_all(run)[1][1]) + 20 == size
+
+
+def test_mtus_to() -> None:
+    there, nowhere, again = _probe.mtus_to(["127.0.0.1", "not an address", "127.0.0.2"])
+    assert there == again >= 65535
+    assert nowhere == 0
 
 
 def test_no_targets() -> None:

@@ -216,14 +216,16 @@ def test_undo_brings_back_rows_and_quotes_what_needs_it() -> None:
     old = dataclasses.replace(old, external_ids={**old.external_ids, "note": 'a, "b"'})
     have = switch(old, port("drift", "10.0.0.2", options={"ttl": "3"}))
     wish = Wish("br0", (want("drift", "10.0.0.2"), want("new", "10.0.0.3")), purge=True)
-    undo = make_undo(have, make_plan(have, wish))
-    assert undo[0] == ("--", "--if-exists", "del-port", "new")
-    assert undo[1][:5] == ("--", "--may-exist", "add-port", "br0", "old")
-    assert 'external_ids:note="a, \\"b\\""' in undo[1]
-    assert "protected=false" in undo[1]
-    drift = undo[1].index("drift")
-    assert undo[1][drift - 2 : drift + 2] == ("clear", "Interface", "drift", "options")
-    assert "options:ttl=3" in undo[1]
+    first, second = (shlex.join(words) for words in make_undo(have, make_plan(have, wish)))
+    assert first == "-- --if-exists del-port new -- remove Interface drift options remote_ip"
+    assert second == (
+        "-- --may-exist add-port br0 old "
+        "-- clear Interface old options -- set Interface old type=gre options:remote_ip=10.0.0.1 "
+        "-- clear Port old external_ids -- set Port old protected=false external_ids:crosshost_overlay=ovs_gre "
+        """'external_ids:note="a, \\"b\\""' """
+        "-- clear Interface drift options -- set Interface drift type=gre options:remote_ip=10.0.0.2 options:ttl=3 "
+        "-- clear Port drift external_ids -- set Port drift protected=true external_ids:crosshost_overlay=ovs_gre"
+    )
 
 
 def test_planning_is_linear() -> None:

@@ -23,6 +23,11 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "docker_daemon"
 RESTART = ["/bin/systemctl reset-failed docker.service", "/bin/systemctl restart docker.service"]
 START = ["/bin/systemctl reset-failed docker.service", "/bin/systemctl start docker.service"]
 RELOAD = ["/bin/systemctl reload docker.service"]
+MAKE_USER_CHAIN = [
+    "/bin/iptables --wait 5 -N DOCKER-USER",
+    "/bin/iptables --wait 5 -A DOCKER-USER -j RETURN",
+    "/bin/iptables --wait 5 -I FORWARD -j DOCKER-USER",
+]
 PID = 509
 
 
@@ -45,6 +50,8 @@ class FakeHost:
         self.usage = (FIXTURES / "dockerd-help-20.10.24.txt").read_text(encoding="utf-8")
         self.chains = False
         self.chains_come_back = True
+        self.user_chain = True
+        self.user_chain_comes_back = True
         self.containers: dict[str, str] = {}
         self.tools = {"systemctl", "docker", "dockerd", "iptables", "journalctl", "apt-get"}
         self.journal = ""
@@ -74,6 +81,7 @@ class FakeHost:
             )
             return False
         self.loaded, self.chains = config, self.chains or self.chains_come_back
+        self.user_chain = self.user_chain or self.user_chain_comes_back
         # Far apart, so that each start is newer than any file.
         hertz = os.sysconf("SC_CLK_TCK")
         self.ticks = max(self.ticks + hertz, int((time.clock_gettime(time.CLOCK_BOOTTIME) + 5) * hertz))
@@ -132,11 +140,14 @@ class FakeHost:
         return 0, "\n".join(f'"/{name}" {host % policy}' for name, policy in self.containers.items())
 
     def do_iptables(self, *args: str) -> tuple[int, str]:
+        if "-S" not in args:
+            self.user_chain = True
+            return 0, ""
         if not self.chains:
             return 0, "-P FORWARD ACCEPT\n"
-        return 0, (FIXTURES / f"iptables-{'nat' if 'nat' in args else 'filter'}-20.10.24.txt").read_text(
-            encoding="utf-8"
-        )
+        table = "nat" if "nat" in args else "filter"
+        lines = (FIXTURES / f"iptables-{table}-20.10.24.txt").read_text(encoding="utf-8").splitlines()
+        return 0, "\n".join(line for line in lines if self.user_chain or "DOCKER-USER" not in line)
 
     def do_dockerd(self, *args: str) -> tuple[int, str]:
         if args == ("--help",):
@@ -353,6 +364,22 @@ def test_lost_chains_come_back(host, daemon):
     assert "nat: chain DOCKER" in result["recovered"]
     assert host.chains
     assert daemon(settings={"icc": False})["recovered"] == []
+
+
+def test_user_chain_alone_takes_no_restart(host, daemon):
+    daemon(settings={"icc": False})
+    host.user_chain = False
+    for check_mode in (True, False):
+        result = daemon(check_mode=check_mode, settings={"icc": False}, restart=False)
+        assert result["commands"] == MAKE_USER_CHAIN
+        assert result["changed"]
+    assert not daemon(settings={"icc": False})["changed"]
+
+
+def test_user_chain_that_a_restart_with_live_restore_leaves_out(host, daemon):
+    host.chains = host.user_chain = host.user_chain_comes_back = False
+    assert daemon()["commands"] == RESTART + MAKE_USER_CHAIN
+    assert not daemon()["changed"]
 
 
 @pytest.mark.parametrize("off", [{"iptables": False}, {"firewall-backend": "nftables"}], ids=["off", "nftables"])

@@ -92,7 +92,7 @@ def test_present_with_image(host: Host, run_module: Run) -> None:
 def test_present_makes_the_image(
     host: Host, run_module: Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tar = str(tmp_path / f"{NAME}.tar")
+    tar = str(tmp_path / f"probe-{NAME}.tar")
     monkeypatch.setattr(_probe_container, "files_for", lambda program, ldd: {"/bin/sleep": __file__})
     host.observed(image=False)
     host.cli.expect("docker", "image", "import", "--change", "LABEL crosshost.overlay=probe-image", tar, IMAGE)

@@ -21,7 +21,7 @@ ADD = (
     *(*VSCTL, "--", "add-port", "br0", "t1", "protected=true", MARK),
     *("--", "set", "Interface", "t1", "type=gre", "options:remote_ip=10.0.0.1"),
 )
-DELETE = (*VSCTL, "--", "--if-exists", "del-port", "t1")
+UNDO = (*VSCTL, "--", "--if-exists", "del-port", "t1")
 DEAD = 'ovs-appctl: cannot read pidfile "/run/ovs/ovs-vswitchd.pid" (No such file or directory)\n'
 FILE_EXISTS = "could not add network device t1 to ofproto (File exists)"
 
@@ -201,7 +201,7 @@ def test_a_tunnel_that_does_not_come_up_is_taken_back(
     observe(fake_cli, rows())
     fake_cli.expect(*ADD, rc=rc)
     observe(fake_cli, rows((*T1[:3], *row)), *names)
-    fake_cli.expect(*DELETE)
+    fake_cli.expect(*UNDO)
     observe(fake_cli, rows())
     answer = run()
     assert answer["msg"].startswith("1 of 1 tunnels on bridge br0 did not come up (t1: ")
@@ -214,8 +214,19 @@ def test_a_failing_restoration_is_told(fake_cli: t.Any, run: t.Any) -> None:
     observe(fake_cli, rows())
     fake_cli.expect(*ADD)
     observe(fake_cli, rows((*T1[:3], -1, FILE_EXISTS)))
-    fake_cli.expect(*DELETE, rc=1, err="ovs-vsctl: no port named t1\n")
+    fake_cli.expect(*UNDO, rc=1, err="ovs-vsctl: no port named t1\n")
     assert "putting back what was there before failed too" in run()["msg"]
+
+
+def test_a_foreign_tunnel_that_was_brought_down_is_told(fake_cli: t.Any, run: t.Any) -> None:
+    other = ("other", "gre", {"remote_ip": "10.0.0.2"}, 2, "")
+    down = (*other[:3], -1, "why")
+    observe(fake_cli, rows(other), "other")
+    fake_cli.expect(*ADD)
+    observe(fake_cli, rows((*T1[:3], -1, FILE_EXISTS), down))
+    fake_cli.expect(*UNDO)
+    observe(fake_cli, rows(down))
+    assert "is restored, but these ports, which worked, do not come up: other." in run()["msg"]
 
 
 def test_all_bad_options_are_told_at_once_and_nothing_is_run(run_module: t.Any, fake_cli: t.Any) -> None:

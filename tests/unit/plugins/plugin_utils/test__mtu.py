@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.crosshost.overlay.plugins.filter.overlay_mtu import FilterModule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._mtu import overlay_mtu
 

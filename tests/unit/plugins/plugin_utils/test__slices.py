@@ -11,6 +11,7 @@ import itertools
 import netaddr
 import pytest
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.crosshost.overlay.plugins.filter.overlay_slices import FilterModule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._slices import SliceError, allocate, gateway, network
 
@@ -74,12 +75,26 @@ def test_five_hundred_hosts_share_no_address() -> None:
         pytest.param(POOL, 30, ["a"], {}, {}, "does not fit", id="slice-too-small"),
         pytest.param("10.50.0.0/24", 25, ["a", "b", "c"], {}, {}, "no free /25 left", id="used-up"),
         pytest.param(POOL, 24, ["a"], {"a": "10.51.0.0/24"}, {}, "host 'a' is 10.51.0.0/24, outside", id="pin-outside"),
-        pytest.param(POOL, 24, ["a", "b"], {"a": "10.50.0.0/24", "b": "10.50.0.128/25"}, {}, "'a' .* and 'b'", id="pins-overlap"),
-        pytest.param(POOL, 24, ["a", "b"], {"a": "10.50.4.0/24"}, {"b": "10.50.4.0/24"}, "change overlay_slice of a", id="pin-taken"),
-        pytest.param(POOL, 24, ["a", "b"], {}, {"a": "10.50.4.0/24", "b": "10.50.4.0/24"}, "share addresses", id="held-twice"),
+        pytest.param(
+            POOL, 24, ["a", "b"], {"a": "10.50.0.0/24", "b": "10.50.0.128/25"}, {}, "'a' .* and 'b'", id="pins-overlap"
+        ),
+        pytest.param(
+            POOL,
+            24,
+            ["a", "b"],
+            {"a": "10.50.4.0/24"},
+            {"b": "10.50.4.0/24"},
+            "change overlay_slice of a",
+            id="pin-taken",
+        ),
+        pytest.param(
+            POOL, 24, ["a", "b"], {}, {"a": "10.50.4.0/24", "b": "10.50.4.0/24"}, "share addresses", id="held-twice"
+        ),
     ],
 )
-def test_refused(pool: str, prefix: int, names: list[str], pins: dict[str, str], known: dict[str, str], reason: str) -> None:
+def test_refused(
+    pool: str, prefix: int, names: list[str], pins: dict[str, str], known: dict[str, str], reason: str
+) -> None:
     """The filter names hosts and remedy."""
     with pytest.raises(AnsibleFilterError, match=reason):
         FilterModule().filters()["overlay_slices"](names, pool, prefix, pins, known)

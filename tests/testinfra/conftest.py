@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures for the tests of a living overlay; see overlay_helpers.py for what they run on."""
+
+from __future__ import annotations
+
+import subprocess
+import typing as t
+
+import pytest
+import testinfra
+from overlay_helpers import INVENTORY, LAB, NAMES, App, wait_for
+from testinfra.host import Host
+
+
+@pytest.fixture(scope="session")
+def hosts() -> dict[str, Host]:
+    """The hosts by inventory name."""
+    return {name: testinfra.get_host(f"ansible://{name}?ansible_inventory={INVENTORY}") for name in NAMES}
+
+
+@pytest.fixture(scope="session")
+def apps(hosts: dict[str, Host]) -> t.Iterator[dict[str, App]]:
+    """An application on every host, for as long as the tests run."""
+    started = {name: App(host, name) for name, host in hosts.items()}
+    for app in started.values():
+        app.stop()
+        app.start()
+    yield started
+    for app in started.values():
+        app.stop()
+
+
+@pytest.fixture(scope="session")
+def reboot(hosts: dict[str, Host]) -> t.Callable[[str], None]:
+    """A function that reboots a host and returns when it answers again."""
+
+    def do(name: str) -> None:
+        boots = hosts[name].check_output("stat -c %Y /run/systemd/system")
+        if LAB:
+            subprocess.run(["docker", "restart", f"{LAB}-{name}"], stdout=subprocess.DEVNULL, timeout=120, check=True)
+        else:
+            hosts[name].run("systemctl reboot")
+
+        def back() -> bool:
+            done = hosts[name].run("stat -c %Y /run/systemd/system")
+            return done.rc == 0 and done.stdout.strip() != boots
+
+        wait_for(f"{name} answers after its reboot", back, 180)
+
+    return do

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Playbook runs and applications for the tests of a living overlay.
+
+OVERLAY_INVENTORY names the inventory of hosts that site.yml was run on. OVERLAY_LAB names the lab they belong to; without
+it they are taken for real machines and rebooted as such. The tests change the overlay, so never use hosts that matter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import time
+import typing as t
+
+import yaml
+from testinfra.host import Host
+
+INVENTORY = pathlib.Path(os.environ.get("OVERLAY_INVENTORY", "inventories/lab/hosts.yml"))
+LAB = os.environ.get("OVERLAY_LAB", "")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GROUP = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["overlay"]
+NAMES = sorted(GROUP["hosts"])
+BUSYBOX = "/bin/busybox"
+PLAY_TIMEOUT = 900  # seconds; a run takes about 20, and installing packages on slow hosts some minutes
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a playbook: its exit status, its text, and what each task did on each host."""
+
+    status: int
+    text: str
+
+    @property
+    def tasks(self) -> dict[tuple[str, str], str]:
+        """(task, host) -> changed, ok, skipping, failed or fatal."""
+        found, task = {}, ""
+        for line in self.text.splitlines():
+            if match := re.match(r"TASK \[(.+)\] \**$", line):
+                task = match[1]
+            elif match := re.match(r"(changed|ok|skipping|failed|fatal): \[([^\]]+)\]", line):
+                found[task, match[2]] = match[1]
+        return found
+
+    @property
+    def changed(self) -> set[tuple[str, str]]:
+        """What changed, as (task, host)."""
+        return {key for key, status in self.tasks.items() if status == "changed"}
+
+    def ok(self) -> Run:
+        """The run itself, which must have ended well."""
+        assert self.status == 0, self.text
+        return self
+
+
+def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
+    """Run a playbook of the collection, bounded."""
+    env = {
+        **os.environ,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_SSH_PIPELINING": "1",
+        "COLUMNS": "200",
+    }
+    argv = ["ansible-playbook", f"--inventory={inventory}", f"crosshost.overlay.{playbook}", *args]
+    done = subprocess.run(
+        argv,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        timeout=PLAY_TIMEOUT,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout.decode(errors="replace"))
+
+
+def inventory_of(path: pathlib.Path, hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> pathlib.Path:
+    """Write an inventory with these hosts and the variables of the real one."""
+    path.write_text(yaml.safe_dump({"overlay": {"hosts": dict(hosts), "vars": GROUP["vars"]}}), encoding="utf-8")
+    return path
+
+
+def wait_for(what: str, condition: t.Callable[[], bool], seconds: float = 90) -> None:
+    """Wait until it holds, bounded."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds:g} seconds: {what}"
+        time.sleep(1)
+
+
+class App:
+    """A container on the overlay, as an operator would start one."""
+
+    def __init__(self, host: Host, name: str) -> None:
+        self.host = host
+        self.name = name
+
+    def start(self) -> None:
+        """Run it from an image made of the host's busybox."""
+        self.host.check_output(
+            f"docker image inspect app:1 >/dev/null 2>&1 || tar -C / -c {BUSYBOX[1:]} | docker import - app:1"
+        )
+        self.host.check_output(
+            f"docker run -d --name app --restart always --network overlay app:1 {BUSYBOX} sleep 99999"
+        )
+
+    def stop(self) -> None:
+        """Remove it and its image; both may be gone."""
+        self.host.run("docker rm -f app; docker rmi app:1")
+
+    @property
+    def address(self) -> str:
+        """Its address on the overlay."""
+        return self.host.check_output("docker inspect -f '{{.NetworkSettings.Networks.overlay.IPAddress}}' app")
+
+    def run(self, command: str, timeout: int = 60) -> tuple[int, str]:
+        """Run busybox in it, bounded; status and all output."""
+        done = self.host.run(f"timeout {timeout} docker exec app {BUSYBOX} {command} 2>&1")
+        return done.rc, done.stdout
+
+    def inside(self, command: str, timeout: int = 60) -> tuple[int, str]:
+        """Run a command of the host in its network namespace, bounded; status and all output."""
+        pid = self.host.check_output("docker inspect -f '{{.State.Pid}}' app")
+        done = self.host.run(f"timeout {timeout} nsenter --net=/proc/{pid}/ns/net {command} 2>&1")
+        return done.rc, done.stdout
+
+    def reaches(self, other: App, count: int = 3) -> bool:
+        """Whether every one of its echo requests is answered by the other."""
+        status, text = self.run(f"ping -c {count} -W 2 {other.address}")
+        return status == 0 and f"{count} packets received" in text

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What somebody changes by hand is predicted exactly, named by verify, and repaired."""
+
+from __future__ import annotations
+
+import pytest
+from overlay_helpers import GROUP, NAMES, App, play
+from testinfra.host import Host
+
+RUN = "crosshost.overlay.ovs_gre : Run | "
+TUNNELS, BRIDGE = (
+    f"{RUN}Make the tunnels to the other hosts",
+    f"{RUN}Make the bridge and tie it to Docker and the underlay",
+)
+FIRST, SECOND = NAMES[:2]
+
+
+@pytest.mark.parametrize(
+    ("command", "task"),
+    [
+        pytest.param(f"ovs-vsctl --timeout=15 set Interface gre-{SECOND} options:key=9", TUNNELS, id="key"),
+        pytest.param(f"ovs-vsctl --timeout=15 set Interface gre-{SECOND} options:ttl=3", TUNNELS, id="option-added"),
+        pytest.param(f"ovs-vsctl --timeout=15 del-port gre-{SECOND}", TUNNELS, id="tunnel-deleted"),
+        pytest.param(f"ovs-vsctl --timeout=15 set Port gre-{SECOND} protected=false", TUNNELS, id="unprotected"),
+        pytest.param("ip link set ovl-link nomaster", BRIDGE, id="link-taken-out"),
+        pytest.param("ovs-vsctl --timeout=15 set Interface ovl-link mtu_request=1400", BRIDGE, id="mtu"),
+        pytest.param("systemctl disable crosshost-overlay.service", BRIDGE, id="unit-disabled"),
+        pytest.param("rm /usr/local/lib/crosshost-overlay/attach.py", BRIDGE, id="script-removed"),
+    ],
+)
+def test_drift_is_predicted_and_repaired(hosts: dict[str, Host], apps: dict[str, App], command: str, task: str) -> None:
+    """Check mode names the one task on the one host that the run then changes; after it all is well."""
+    hosts[FIRST].check_output(command)
+    predicted = play("site", "--check", "--diff", "--skip-tags=verify").ok().changed
+    assert predicted == {(task, FIRST)}
+    assert play("site", "--skip-tags=verify").ok().changed == predicted
+    assert apps[SECOND].reaches(apps[FIRST])
+    assert play("site", "--check", "--skip-tags=verify").ok().changed == set()
+
+
+def test_option_of_others_is_kept(hosts: dict[str, Host]) -> None:
+    """A key that this collection has no name for belongs to whoever set it."""
+    hosts[FIRST].check_output(
+        f"ovs-vsctl --timeout=15 set Interface gre-{SECOND} options:egress_pkt_mark=7 options:key=9"
+    )
+    play("site", "--skip-tags=verify").ok()
+    options = hosts[FIRST].check_output(f"ovs-vsctl --timeout=15 get Interface gre-{SECOND} options")
+    assert 'egress_pkt_mark="7"' in options
+    assert 'key="1"' in options
+    hosts[FIRST].check_output(f"ovs-vsctl --timeout=15 remove Interface gre-{SECOND} options egress_pkt_mark")
+
+
+def test_key_mismatch_is_named(hosts: dict[str, Host]) -> None:
+    """Both ends look healthy to Open vSwitch; verify says which two do not reach each other."""
+    hosts[FIRST].check_output(f"ovs-vsctl --timeout=15 set Interface gre-{SECOND} options:key=9")
+    run = play("verify")
+    assert run.status != 0
+    assert f"{FIRST} -> {SECOND}" in run.text or f"{FIRST} to {SECOND}" in run.text, run.text
+    pairs = len(NAMES) * (len(NAMES) - 1)
+    assert f"verify: hosts={len(NAMES)} pairs={pairs} ok={pairs - 2} failed=2" in run.text
+    assert hosts[FIRST].run("docker ps -aq --filter label=crosshost.overlay=probe").stdout == ""
+    play("site").ok()
+
+
+def test_drift_that_cannot_be_is_refused_and_restored(hosts: dict[str, Host]) -> None:
+    """A tunnel of somebody else with the same ends and key stands in the way: it is named, and nothing changes."""
+    remote, local = (GROUP["hosts"][name]["overlay_underlay_ip"] for name in (SECOND, FIRST))
+    hosts[FIRST].check_output(f"ovs-vsctl --timeout=15 del-port gre-{SECOND}")
+    hosts[FIRST].check_output(
+        "ovs-vsctl --timeout=15 -- --may-exist add-br br-foreign -- set Bridge br-foreign datapath_type=netdev -- add-port br-foreign foreign"
+        f" -- set Interface foreign type=gre options:remote_ip={remote} options:local_ip={local} options:key=1"
+    )
+    run = play("site", "--skip-tags=verify")
+    assert run.status != 0
+    assert "foreign" in run.text
+    assert "br-foreign" in run.text
+    hosts[FIRST].check_output("ovs-vsctl --timeout=15 del-br br-foreign")
+    play("site").ok()
