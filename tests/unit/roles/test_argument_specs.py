@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the crosshost.overlay authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is written down twice must agree: role defaults and argument_specs, the action group and the modules."""
+"""What is written down twice must agree: role defaults and argument_specs, the action group and the modules, ..."""
 
 from __future__ import annotations
 
@@ -82,3 +82,11 @@ def test_no_integration_target_has_the_name_of_a_role() -> None:
 
     # ansible-test would run the role of the collection instead of the target, and succeed.
     assert not targets & set(ROLES)
+
+
+def test_the_unit_tests_have_the_packages_of_the_collection() -> None:
+    def pins(*parts: str) -> list[str]:
+        lines = ROOT.joinpath(*parts).read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if not line.startswith("#")]
+
+    assert pins("tests", "unit", "requirements.txt") == pins("requirements.txt")
