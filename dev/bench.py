@@ -143,7 +143,8 @@ def throughput(network: str) -> float:
     address = on(
         "h2", f"docker inspect -f '{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}' bench-{network}"
     ).strip()
-    on("h2", f"docker exec -d bench-{network} {BUSYBOX} sh -c '{BUSYBOX} nc -l -p 9001 >/dev/null'")
+    # The sleep keeps the receiver's input open: nc would otherwise end the connection from its side at once.
+    on("h2", f"docker exec -d bench-{network} {BUSYBOX} sh -c '{BUSYBOX} sleep 100 | {BUSYBOX} nc -l -p 9001 >/dev/null'")
     time.sleep(0.5)
     send = f"{BUSYBOX} dd if=/dev/zero bs=64k count={MEGABYTES * 16} 2>/dev/null | {BUSYBOX} nc {address} 9001"
     start = time.monotonic()

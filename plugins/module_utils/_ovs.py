@@ -117,8 +117,8 @@ class Ovs:
             module, "ovs-appctl", "-t", vswitchd_ctl or "ovs-vswitchd", timeout=timeout, env=env, package=PACKAGE
         )
 
-    def observe(self) -> Switch:
-        """Read everything, with two processes."""
+    def read_rows(self) -> tuple[dict[str, str], dict[str, Port]]:
+        """Read bridges and ports from the database, with one process."""
         result = self.vsctl.run_raw(*LIST_ALL)
         if result.rc != 0:
             raise OvsError(
@@ -126,7 +126,11 @@ class Ovs:
                 "Start ovsdb-server (systemctl start openvswitch-switch, or openvswitch), or correct the option database.",
                 result,
             )
-        bridges, ports = parse_rows(result.out)
+        return parse_rows(result.out)
+
+    def observe(self) -> Switch:
+        """Read everything, with two processes."""
+        bridges, ports = self.read_rows()
         answer = self.appctl.run_raw("ofproto/list-tunnels")
         if answer.rc == 0:
             return Switch(bridges, ports, parse_live(answer.out))

@@ -11,7 +11,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.module_utils._ovs import RC_ALARM, Ovs, OvsError, Switch
+from ansible_collections.crosshost.overlay.plugins.module_utils._ovs import RC_ALARM, Ovs, OvsError, Port, Switch
 from ansible_collections.crosshost.overlay.plugins.module_utils._tunnel_plan import Plan, make_undo
 from ansible_collections.crosshost.overlay.plugins.module_utils._tunnel_wish import Wish
 
@@ -83,10 +83,16 @@ def apply(ovs: Ovs, before: Switch, plan: Plan, wish: Wish) -> Switch:
         ovs.vsctl.record(*words)
         result = ovs.vsctl.run_raw(*words)
         if result.timed_out or result.rc in RC_ALARM:
+            written = bool(number) or _written(ovs, before, plan)
+            state = (
+                "The change is in the database and takes effect when ovs-vswitchd works"
+                if written
+                else "Nothing was changed"
+            )
             raise ApplyError(
-                f"ovs-vswitchd did not act within {ovs.timeout} seconds. The change stays in the database and takes effect when ovs-vswitchd works again; "
-                f"{START} and run this task again, or raise the option timeout.",
-                changed=True,
+                f"The change did not take effect within {ovs.timeout} seconds. {state}. See that ovs-vswitchd works, then run "
+                "this task again; raise the option timeout if the host is only slow.",
+                changed=written,
                 **result.failure(),
             )
         if result.rc not in (0, RC_NOT_CONFIGURED):
@@ -107,6 +113,20 @@ def apply(ovs: Ovs, before: Switch, plan: Plan, wish: Wish) -> Switch:
             dead=dead,
         )
     return after
+
+
+def _written(ovs: Ovs, before: Switch, plan: Plan) -> bool:
+    """Whether the rows have changed, although ovs-vsctl gave up; it commits first and waits then."""
+    try:
+        ports = ovs.read_rows()[1]
+    except OvsError:
+        return False
+    return any(_row(ports, name) != _row(before.ports, name) for name in (*plan.created, *plan.changed, *plan.removed))
+
+
+def _row(ports: t.Mapping[str, Port], name: str) -> tuple[t.Any, ...] | None:
+    port = ports.get(name)
+    return port and (port.protected, port.external_ids, port.interface.type, port.interface.options)
 
 
 def _put_back(ovs: Ovs, before: Switch, plan: Plan) -> str:

@@ -17,7 +17,7 @@ description:
   - Open vSwitch accepts nearly any option without a word. This module refuses before the first change what would be misread,
     and reports success only for tunnels that have a port number, no error, and are listed by C(ovs-appctl ofproto/list-tunnels).
   - When a tunnel does not come up, what was there before is restored and the task fails with the reason for each tunnel.
-    If only the time ran out, the change stays in the database, and the next run completes it.
+    If only the time ran out, a change that is in the database stays there, and the next run completes it.
   - A tunnel is told apart by type, UDP port, O(tunnels[].remote_ip), O(tunnels[].local_ip) and incoming key.
     A second one of the same identity on any bridge of the same datapath type is refused.
   - Only ports that carry the mark C(external_ids:crosshost_overlay) with the value O(owner) are changed or removed. A port that somebody

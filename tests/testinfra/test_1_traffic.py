@@ -12,7 +12,7 @@ import json
 import time
 
 import pytest
-from overlay_helpers import GROUP, NAMES, App, play
+from overlay_helpers import BUSYBOX, GROUP, NAMES, App, play
 from testinfra.host import Host
 
 PAIRS = list(itertools.permutations(NAMES, 2))
@@ -29,12 +29,12 @@ def test_ping(apps: dict[str, App], source: str, target: str) -> None:
 def test_tcp_carries_every_byte(apps: dict[str, App], source: str, target: str) -> None:
     """Full-sized segments arrive; a datapath that meddles with checksums passes pings and stops here."""
     receiver, sender = apps[target], apps[source]
-    receiver.host.check_output(
-        f"docker exec -d app {'/bin/busybox'} sh -c '/bin/busybox nc -l -p 9000 | /bin/busybox md5sum > /sum'"
-    )
+    # The sleep keeps the receiver's input open: nc would otherwise end the connection from its side at once.
+    listen = f"{BUSYBOX} sleep 30 | {BUSYBOX} nc -l -p 9000 | {BUSYBOX} md5sum > /sum"
+    receiver.host.check_output(f"docker exec -d app {BUSYBOX} sh -c '{listen}'")
     time.sleep(0.5)
     status, text = sender.run(
-        f"sh -c '/bin/busybox yes overlay | /bin/busybox head -c {len(MESSAGE)} | /bin/busybox nc {receiver.address} 9000'",
+        f"sh -c '{BUSYBOX} yes overlay | {BUSYBOX} head -c {len(MESSAGE)} | {BUSYBOX} nc {receiver.address} 9000'",
         40,
     )
     assert status == 0, text
@@ -63,7 +63,7 @@ def test_gre_is_what_crosses_the_underlay(apps: dict[str, App], hosts: dict[str,
     """Seen on the card, between the underlay addresses, with the key."""
     one, other = NAMES[:2]
     remote = GROUP["hosts"][one]["overlay_underlay_ip"]
-    apps[one].host.check_output(f"docker exec -d app /bin/busybox ping -c 8 {apps[other].address}")
+    apps[one].host.check_output(f"docker exec -d app {BUSYBOX} ping -c 8 {apps[other].address}")
     seen = hosts[other].run(f"timeout 15 tcpdump -n -i eth1 -c 3 'ip proto 47 and src host {remote}'")
     assert "GREv0, key=0x1" in seen.stdout, seen.stderr
 

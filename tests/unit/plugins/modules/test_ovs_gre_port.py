@@ -170,10 +170,14 @@ def test_a_bridge_without_datapath(fake_cli: t.Any, run: t.Any) -> None:
 
 
 @pytest.mark.parametrize("rc", [-14, 142], ids=["signal", "shell-status"])
-def test_a_timeout_says_that_the_rows_are_committed(fake_cli: t.Any, run: t.Any, rc: int) -> None:
+@pytest.mark.parametrize("written", [False, True], ids=["before-commit", "after-commit"])
+def test_a_timeout_says_whether_the_rows_are_committed(fake_cli: t.Any, run: t.Any, rc: int, written: bool) -> None:
     observe(fake_cli, rows())
     fake_cli.expect(*ADD, rc=rc, err="2026-11-23T08:13:03Z|00002|fatal_signal|WARN|terminating with signal 14\n")
-    assert "The change stays in the database" in run()["msg"]
+    fake_cli.expect(*VSCTL, *LIST_ALL, out=rows((*T1[:3], None, "")) if written else rows())
+    answer = run()
+    assert answer["changed"] is written
+    assert ("The change is in the database" if written else "Nothing was changed") in answer["msg"]
 
 
 def test_a_refused_transaction_changes_nothing(fake_cli: t.Any, run: t.Any) -> None:
