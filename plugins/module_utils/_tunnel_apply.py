@@ -126,7 +126,9 @@ def _written(ovs: Ovs, before: Switch, plan: Plan) -> bool:
 
 def _row(ports: t.Mapping[str, Port], name: str) -> tuple[t.Any, ...] | None:
     port = ports.get(name)
-    return port and (port.protected, port.external_ids, port.interface.type, port.interface.options)
+    if port is None:
+        return None
+    return (port.protected, port.external_ids, port.interface.type, port.interface.options)
 
 
 def _put_back(ovs: Ovs, before: Switch, plan: Plan) -> str:

@@ -59,6 +59,11 @@ options:
       - Name of the Docker network.
     type: str
     default: overlay
+  bridge:
+    description:
+      - Name of that network's Linux bridge, whose route is told from those of others by it while Docker is stopped.
+    type: str
+    default: ovl0
   tunnel_type:
     description:
       - Encapsulation, for the MTU and the address family.

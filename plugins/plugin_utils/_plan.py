@@ -35,6 +35,7 @@ class Wish:
     pool: str
     prefix: int = 24
     network: str = "overlay"
+    bridge: str = "ovl0"
     tunnel_type: str = "gre"
     key: bool = True
     csum: bool = False
@@ -195,6 +196,8 @@ def pool_problems(host: Host, wish: Wish) -> list[str]:
     info, problems = _info(host), []
     pool = _slices.network(wish.pool, "overlay_pool")
     own = {net["bridge"] for net in info["docker"]["networks"] if net["name"] == wish.network and net["label"]}
+    # A stopped Docker shows no networks, but leaves their bridges; the record tells that this one is ours.
+    own |= {wish.bridge} if info["slices"] and not info["docker"]["running"] else set()
     remedy = "choose another overlay_pool, or set overlay_allow_overlap to true if that is meant"
     for route in info["routes"]:
         if route["dst"] == "default" or route["dev"] in own or ":" in route["dst"]:

@@ -45,7 +45,10 @@ def reboot(hosts: dict[str, Host]) -> t.Callable[[str], None]:
             hosts[name].run("systemctl reboot")
 
         def back() -> bool:
-            done = hosts[name].run("stat -c %Y /run/systemd/system")
+            try:
+                done = hosts[name].run("stat -c %Y /run/systemd/system")
+            except RuntimeError:  # testinfra's way to say that ssh does not answer
+                return False
             return done.rc == 0 and done.stdout.strip() != boots
 
         wait_for(f"{name} answers after its reboot", back, 180)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -17,29 +18,41 @@ TUNNELS, BRIDGE = (
     f"{RUN}Make the tunnels to the other hosts",
     f"{RUN}Make the bridge and tie it to Docker and the underlay",
 )
-FIRST, SECOND = NAMES[:2]
+FIRST, SECOND, LAST = NAMES[:3]
 
 
-@pytest.mark.parametrize(
-    ("command", "task"),
-    [
-        pytest.param(f"ovs-vsctl --timeout=15 set Interface gre-{SECOND} options:key=9", TUNNELS, id="key"),
-        pytest.param(f"ovs-vsctl --timeout=15 set Interface gre-{SECOND} options:ttl=3", TUNNELS, id="option-added"),
-        pytest.param(f"ovs-vsctl --timeout=15 del-port gre-{SECOND}", TUNNELS, id="tunnel-deleted"),
-        pytest.param(f"ovs-vsctl --timeout=15 set Port gre-{SECOND} protected=false", TUNNELS, id="unprotected"),
-        pytest.param("ip link set ovl-link nomaster", BRIDGE, id="link-taken-out"),
-        pytest.param("ovs-vsctl --timeout=15 set Interface ovl-link mtu_request=1400", BRIDGE, id="mtu"),
-        pytest.param("systemctl disable crosshost-overlay.service", BRIDGE, id="unit-disabled"),
-        pytest.param("rm /usr/local/lib/crosshost-overlay/attach.py", BRIDGE, id="script-removed"),
-    ],
-)
-def test_drift_is_predicted_and_repaired(hosts: dict[str, Host], apps: dict[str, App], command: str, task: str) -> None:
-    """Check mode names the one task on the one host that the run then changes; after it all is well."""
-    hosts[FIRST].check_output(command)
+OVS = "ovs-vsctl --timeout=15"
+
+# One thing on each host at a time: so each prediction is that of one drift, and three runs serve three of them.
+ROUNDS = {
+    "tunnels": {
+        FIRST: (f"{OVS} set Interface gre-{SECOND} options:key=9", TUNNELS),
+        SECOND: (f"{OVS} del-port gre-{FIRST}", TUNNELS),
+        LAST: (f"{OVS} set Port gre-{FIRST} protected=false", TUNNELS),
+    },
+    "bridge": {
+        FIRST: ("ip link set ovl-link nomaster", BRIDGE),
+        SECOND: (f"{OVS} set Interface ovl-link mtu_request=1400", BRIDGE),
+        LAST: ("systemctl disable crosshost-overlay.service", BRIDGE),
+    },
+    "one-host-only": {
+        FIRST: (f"{OVS} set Interface gre-{SECOND} options:ttl=3", TUNNELS),
+        SECOND: ("rm /usr/local/lib/crosshost-overlay/attach.py", BRIDGE),
+    },
+}
+
+
+@pytest.mark.parametrize("drifts", ROUNDS.values(), ids=ROUNDS.keys())
+def test_drift_is_predicted_and_repaired(
+    hosts: dict[str, Host], apps: dict[str, App], drifts: dict[str, tuple[str, str]]
+) -> None:
+    """Check mode names exactly the tasks and hosts that the run then changes; after it all is well."""
+    for name, (command, dummy_task) in drifts.items():
+        hosts[name].check_output(command)
     predicted = play("site", "--check", "--diff", "--skip-tags=verify").ok().changed
-    assert predicted == {(task, FIRST)}
+    assert predicted == {(task, name) for name, (dummy_command, task) in drifts.items()}
     assert play("site", "--skip-tags=verify").ok().changed == predicted
-    assert apps[SECOND].reaches(apps[FIRST])
+    assert all(apps[source].reaches(apps[target]) for source, target in itertools.permutations(NAMES, 2))
     assert play("site", "--check", "--skip-tags=verify").ok().changed == set()
 
 

@@ -70,6 +70,11 @@ def test_health_without_list_tunnels_rests_on_the_row(switch: Switch) -> None:
     assert Switch(switch.bridges, switch.ports).health(switch.ports["twin"]) == "up"
 
 
+def test_health_of_a_reserved_name() -> None:
+    """Open vSwitch gives it the port number -1 and no error."""
+    assert Switch().health(Port("gre_sys", "br0", (Interface("gre_sys", "gre", {}, -1),))) == "dead"
+
+
 def test_parse_live_takes_any_name() -> None:
     text = "port 1: a b (c) (gre: ::->10.0.0.1, key=0, legacy_l2, dp port=1, ttl=64)\n"
     assert _ovs.parse_live(text) == {"a b (c)"}

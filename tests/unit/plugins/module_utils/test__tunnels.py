@@ -56,6 +56,7 @@ def test_good_tunnels(kind: str, options: dict[str, t.Any], written: dict[str, s
         ("gre", {"ttl": "999"}, "from 1 to 255"),
         ("gre", {"ttl": "6 4"}, "from 1 to 255"),
         ("gre", {"tos": "1"}, "ECN"),
+        ("gre", {"tos": "2"}, "ECN"),
         ("gre", {"tos": "0x13"}, r"use 16 \(or 0x10\)"),
         ("gre", {"tos": "256"}, "from 0 to 252"),
         ("gre", {"tos": "low"}, "from 0 to 252"),

@@ -46,7 +46,7 @@ def info(number: int, **changes: t.Any) -> dict[str, t.Any]:
             {"dst": "default", "dev": "eth0", "via": "198.51.100.1"},
             {"dst": "192.0.2.0/24", "dev": "eth1", "via": None},
         ],
-        "docker": {"installed": True, "networks": [], "containers": []},
+        "docker": {"installed": True, "running": True, "networks": [], "containers": []},
         "openvswitch": {"installed": True},
         "slices": {},
     }
@@ -171,6 +171,14 @@ IN_USE = {"docker__networks": [NET], "docker__containers": [user("web"), user("c
 def test_problem(hosts: list[Host], wishes: dict[str, t.Any], reason: str) -> None:
     """One sentence that names the host."""
     assert [problem for problem in plan(*hosts, **wishes).problems if reason in problem]
+
+
+def test_stopped_docker_leaves_its_bridge_and_that_is_no_overlap() -> None:
+    """Without the record the same route is somebody else's."""
+    route = [{"dst": "10.50.0.0/16", "dev": "ovl0", "via": None}]
+    record = {"pool": "10.50.0.0/16", "slices": {"h1": "10.50.0.0/24"}}
+    assert plan(host(1, docker__running=False, routes=route, slices=record), host(2)).problems == []
+    assert "dev ovl0" in plan(host(1, docker__running=False, routes=route), host(2)).problems[0]
 
 
 def test_every_problem_is_listed_at_once() -> None:
