@@ -144,7 +144,10 @@ def throughput(network: str) -> float:
         "h2", f"docker inspect -f '{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}' bench-{network}"
     ).strip()
     # The sleep keeps the receiver's input open: nc would otherwise end the connection from its side at once.
-    on("h2", f"docker exec -d bench-{network} {BUSYBOX} sh -c '{BUSYBOX} sleep 100 | {BUSYBOX} nc -l -p 9001 >/dev/null'")
+    on(
+        "h2",
+        f"docker exec -d bench-{network} {BUSYBOX} sh -c '{BUSYBOX} sleep 100 | {BUSYBOX} nc -l -p 9001 >/dev/null'",
+    )
     time.sleep(0.5)
     send = f"{BUSYBOX} dd if=/dev/zero bs=64k count={MEGABYTES * 16} 2>/dev/null | {BUSYBOX} nc {address} 9001"
     start = time.monotonic()

@@ -8,12 +8,12 @@ version=$(.venv/bin/python -c 'import sys; print("{}.{}".format(*sys.version_inf
 status=0
 mkdir -p .cache
 timeout 1800 dev/ansible_test.sh integration --python "$version" "$@" >"$log" 2>&1 || status=$?
-passed=$(grep --count '^Running .* integration test role$' "$log") || true
+passed=$(grep --count --extended-regexp '^Running .* integration test (role|script)$' "$log") || true
 if ((status)); then
     cat "$log"
     # ansible-test stops at the first target that fails.
     echo "integration: $((passed > 0 ? passed - 1 : 0)) passed, 1 failed"
     exit "$status"
 fi
-grep '^Running .* integration test role$' "$log" | sed 's/^Running \(.*\) integration test role$/ok      \1/'
+sed --quiet --regexp-extended 's/^Running (.*) integration test (role|script)$/ok      \1/p' "$log"
 echo "integration: $passed passed, 0 failed"

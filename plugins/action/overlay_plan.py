@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
             rows.append((name, str(given), info, values.get("overlay_slice")))
         addresses = resolve([given for dummy, given, dummy2, dummy3 in rows], args["resolve_timeout"])
         return [
-            Host(name, addresses.get(given), info, str(pin) if pin else None, limited=name not in in_play)
+            Host(name, addresses.get(given, given), info, str(pin) if pin else None, limited=name not in in_play)
             for name, given, info, pin in rows
         ]
 

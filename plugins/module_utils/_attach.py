@@ -245,6 +245,6 @@ def main(path: str, run: Run = run_command, wait: float = BOOT_WAIT) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1]))
+        raise SystemExit(main(sys.argv[1]))
     except AttachError as problem:
-        sys.exit(str(problem))
+        raise SystemExit(str(problem)) from problem

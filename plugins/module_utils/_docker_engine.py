@@ -221,7 +221,7 @@ class Engine:
         cli.commands = self.systemctl.commands
         return cli
 
-    def missing(self, host: Host, config: t.Mapping[str, t.Any]) -> list[str]:
+    def missing(self, host: Host, config: dd.Config) -> list[str]:
         """Name what Docker's firewall rules lack; nothing if Docker keeps none."""
         if not dd.iptables_wanted(config, host.flags):
             return []

@@ -10,8 +10,6 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass, field
 
-import netaddr
-
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _mtu, _slices
 
 Info = t.Mapping[str, t.Any]
@@ -22,7 +20,7 @@ class Host:
     """One host of the group; info is what overlay_info returned, None when the host was not reached."""
 
     name: str
-    underlay_ip: str | None
+    underlay_ip: str
     info: Info | None
     pin: str | None = None
     limited: bool = False  # left out by --limit, as opposed to unreachable
@@ -99,10 +97,11 @@ def underlay_problems(hosts: t.Sequence[Host], tunnel_type: str) -> list[str]:
     for host in hosts:
         remedy = f"set overlay_underlay_ip for host '{host.name}' in the inventory"
         try:
-            address = ipaddress.ip_address(str(host.underlay_ip))
+            address = ipaddress.ip_address(host.underlay_ip)
         except ValueError:
             problems.append(
-                f"host '{host.name}' has no underlay address ({host.underlay_ip or 'nothing to derive it from'}); {remedy}"
+                f"underlay address '{host.underlay_ip}' of host '{host.name}' is neither an address "
+                f"nor a name that the controller can resolve; {remedy}"
             )
             continue
         if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
@@ -202,7 +201,7 @@ def pool_problems(host: Host, wish: Wish) -> list[str]:
     for route in info["routes"]:
         if route["dst"] == "default" or route["dev"] in own or ":" in route["dst"]:
             continue
-        if _slices.overlaps(pool, netaddr.IPNetwork(route["dst"])):
+        if _slices.overlaps(pool, _slices.routed(route["dst"])):
             via = f" via {route['via']}" if route["via"] else ""
             problems.append(
                 f"host '{host.name}': overlay_pool {pool} overlaps its route {route['dst']}{via} dev {route['dev']}; {remedy}"
@@ -211,7 +210,7 @@ def pool_problems(host: Host, wish: Wish) -> list[str]:
         for subnet in net["subnets"]:
             if net["name"] == wish.network or ":" in subnet or any(route["dst"] == subnet for route in info["routes"]):
                 continue
-            if _slices.overlaps(pool, netaddr.IPNetwork(subnet)):
+            if _slices.overlaps(pool, _slices.routed(subnet)):
                 problems.append(
                     f"host '{host.name}': overlay_pool {pool} overlaps Docker network '{net['name']}' ({subnet}); {remedy}"
                 )
@@ -221,7 +220,7 @@ def pool_problems(host: Host, wish: Wish) -> list[str]:
 def decide_mtu(reached: t.Sequence[Host], interfaces: t.Mapping[str, str], wish: Wish) -> tuple[int, list[str]]:
     """Return the one MTU all hosts use: the smallest that fits, never raised while networks of a smaller one exist."""
     limits: dict[str, int] = {}
-    version = 6 if any(":" in (host.underlay_ip or "") for host in reached) else 4
+    version = 6 if any(":" in host.underlay_ip for host in reached) else 4
     for host in reached:
         for interface in _info(host)["interfaces"]:
             if interface["name"] == interfaces.get(host.name):

@@ -9,7 +9,10 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-import netaddr
+try:
+    import netaddr
+except ImportError:
+    netaddr = None  # said where it is needed, in words that tell what to do
 
 Span = tuple[int, int]  # first and last address, as numbers
 MINIMUM_ADDRESSES = 8  # network, gateway, probe, broadcast and room for a few containers
@@ -21,6 +24,10 @@ class SliceError(ValueError):
 
 def network(text: object, what: str) -> netaddr.IPNetwork:
     """Parse an IPv4 network in CIDR form; host bits, bare addresses and sizes without hosts are refused."""
+    if netaddr is None:
+        raise SliceError(
+            "the Python library netaddr is missing on the controller; install it there (pip install netaddr)"
+        )
     value = str(text).strip()
     if "/" not in value:
         raise SliceError(f"{what} '{value}' has no prefix length; write it as a network, for example 10.50.0.0/16")
@@ -37,6 +44,11 @@ def network(text: object, what: str) -> netaddr.IPNetwork:
     if net.size < MINIMUM_ADDRESSES:
         raise SliceError(f"{what} '{value}' has {net.size} addresses, fewer than {MINIMUM_ADDRESSES}")
     return net
+
+
+def routed(text: str) -> netaddr.IPNetwork:
+    """Parse a network as the kernel or Docker prints it, of any family and size."""
+    return netaddr.IPNetwork(text)
 
 
 def overlaps(one: netaddr.IPNetwork, other: netaddr.IPNetwork) -> bool:

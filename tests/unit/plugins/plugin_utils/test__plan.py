@@ -104,8 +104,12 @@ IN_USE = {"docker__networks": [NET], "docker__containers": [user("web"), user("c
             "'h1' and 'alias' are the same machine",
             id="one-machine-twice",
         ),
-        pytest.param([host(1), Host("h2", None, info(2))], {}, "host 'h2' has no underlay address", id="unresolved"),
-        pytest.param([host(1), Host("h2", "nosuch.invalid", info(2))], {}, "(nosuch.invalid)", id="unresolved-name"),
+        pytest.param(
+            [host(1), Host("h2", "nosuch.invalid", info(2))],
+            {},
+            "'nosuch.invalid' of host 'h2' is neither",
+            id="unresolved-name",
+        ),
         pytest.param(
             [host(1), Host("h2", "192.0.2.99", info(2))],
             {},
