@@ -3,16 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE: used by the modules of crosshost.overlay only; it may change in any release.
-"""What daemon.json should say, what a running dockerd has loaded, and what the difference asks for. Pure but for write_atomic()."""
+"""What daemon.json should say, what a running dockerd has loaded, and what the difference asks for. Pure."""
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import shlex
-import shutil
 import typing as t
 from dataclasses import dataclass, field, replace
 
@@ -294,7 +292,7 @@ def plan_file(have: Config, settings: Config, ledger: Ledger) -> FilePlan:
         if entry.path in wanted:
             continue
         now = lookup(config, entry.path)[0]
-        if now == entry.value:
+        if now == entry.value or _left_staged(entry, now):
             put(config, entry.path, entry.previous, entry.existed)
         elif now != entry.previous:
             foreign.append(entry.name)
@@ -309,6 +307,12 @@ def plan_file(have: Config, settings: Config, ledger: Ledger) -> FilePlan:
     return FilePlan(config, interim, after, tuple(sorted(foreign)))
 
 
+def _left_staged(entry: Entry, now: t.Any) -> bool:
+    """Whether a run was cut off between the reload from staged() and the final file."""
+    key = entry.path[0]
+    return len(entry.path) == 1 and entry.previous is None and key in RELOADABLE and now == DEFAULTS.get(key, entry)
+
+
 def pending_keys(loaded: Loaded, have: Config, want: Config, owned: t.Iterable[str]) -> list[str]:
     """The keys of ours that the running dockerd has not loaded as wanted. Pending edits of others are theirs to load."""
     changed = {key for key in {*have, *want} if have.get(key) != want.get(key)}
@@ -320,9 +324,18 @@ def plan_action(pending: t.Sequence[str], want: Config) -> str:
     if not pending:
         return "none"
     for key in pending:
-        if key not in RELOADABLE or (want.get(key) is None and key not in RESET_BY_RELOAD):
+        if key not in RELOADABLE or (want.get(key) is None and key not in RESET_BY_RELOAD and key not in DEFAULTS):
             return "restart"
     return "reload"
+
+
+def staged(pending: t.Sequence[str], want: Config) -> Config:
+    """The file to reload from: keys that are to go stand in it with their defaults, or dockerd would keep the old values.
+
+    So a live-restore that is taken back costs no restart, which is what interrupts containers.
+    """
+    gone = [key for key in pending if key in RELOADABLE and key in DEFAULTS and want.get(key) is None]
+    return {**want, **{key: DEFAULTS[key] for key in gone if key not in RESET_BY_RELOAD}}
 
 
 def after_reload(loaded: Loaded, want: Config) -> Loaded:
@@ -463,31 +476,3 @@ def failure_reason(journal: t.Sequence[str]) -> str:
 def gist(journal: t.Sequence[str]) -> list[str]:
     """The last lines worth showing; dockerd logs a dozen lines about its connections at every start."""
     return [line for line in journal if "level=info" not in line][-20:]
-
-
-def write_atomic(path: str, data: bytes, mode: int) -> None:
-    """Replace a file at once; an existing one keeps mode, owner and labels. OSError leaves it untouched."""
-    folder, name = os.path.split(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    temp = os.path.join(
-        folder, f".{name}.crosshost-overlay"
-    )  # one fixed name: a killed run leaves one file, and the next takes it
-    try:
-        if os.path.lexists(temp):
-            os.unlink(temp)
-        with os.fdopen(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(data)
-            out.flush()
-            if os.path.exists(path):
-                old = os.stat(path)
-                os.fchown(out.fileno(), old.st_uid, old.st_gid)
-                shutil.copystat(path, temp)  # mode, SELinux label, ACL
-                os.utime(temp)  # but not its time, which says when dockerd's copy is out of date
-            else:
-                os.fchmod(out.fileno(), mode)
-            os.fsync(out.fileno())
-        os.replace(temp, path)
-    except BaseException:
-        if os.path.lexists(temp):
-            os.unlink(temp)
-        raise

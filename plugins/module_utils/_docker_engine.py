@@ -15,6 +15,7 @@ import time
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _docker_daemon as dd
+from ansible_collections.crosshost.overlay.plugins.module_utils import _files
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
 
 if t.TYPE_CHECKING:
@@ -301,7 +302,7 @@ class Engine:
             return
         try:
             if data is not None:
-                dd.write_atomic(path, data, mode)
+                _files.write_atomic(path, data, mode)
             elif os.path.lexists(path):
                 os.unlink(path)
         except OSError as exc:

@@ -307,6 +307,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         text = None if host.raw is None else host.raw.decode("utf-8")
         undo = undo or {"text": text}
         engine.save_ledger(dataclasses.replace(plan.interim, undo=undo))
+    loading = dd.staged(pending, plan.config) if action == "reload" else plan.config
+    if loading != plan.config:
+        engine.save(engine.path, dd.dump_config(loading, host.raw), 0o644, "the configuration of dockerd")
+    elif write:
         engine.save(engine.path, data, 0o644, "the configuration of dockerd")
     if enable:
         engine.systemctl.write("enable", engine.service)
@@ -324,7 +328,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         after = host
         engine.repair(gone)
     else:
-        after = read_back(engine, host, plan, action)
+        after = read_back(engine, host, plan, action, loading)
+        if loading != plan.config:
+            engine.save(engine.path, data, 0o644, "the configuration of dockerd")
         engine.save_ledger(final)
         if not present:
             engine.forget()
@@ -349,13 +355,13 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
-def read_back(engine: Engine, host: Host, plan: dd.FilePlan, action: str) -> Host:
+def read_back(engine: Engine, host: Host, plan: dd.FilePlan, action: str, loading: dd.Config) -> Host:
     """Make sure that Docker is what the plan wanted, and record what it has loaded."""
     after = host
     if action != "none":
         ticks = engine.read_ticks(engine.show(engine.service))
         info = engine.wait_ready(host.flags, plan.config)
-        loaded = dd.after_reload(host.loaded, plan.config) if action == "reload" else dd.Loaded(plan.config, True)
+        loaded = dd.after_reload(host.loaded, loading) if action == "reload" else dd.Loaded(plan.config, True)
         engine.save_loaded(ticks, loaded)
         after = dataclasses.replace(host, active=True, info=info, ticks=ticks, loaded=loaded)
     if not after.active or engine.module.params["state"] == "absent" or not engine.module.params["recover"]:

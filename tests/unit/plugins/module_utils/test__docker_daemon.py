@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -169,11 +168,34 @@ UNKNOWN = dd.Loaded()
         pytest.param(
             dd.Loaded({"features": {}}, True), {"features": {}}, {}, set(), ["features"], "reload", id="unset-by-reload"
         ),
+        pytest.param(
+            dd.Loaded({"live-restore": True}, True),
+            {"live-restore": True},
+            {},
+            set(),
+            ["live-restore"],
+            "reload",
+            id="unset-by-its-default",
+        ),
     ],
 )
 def test_action(loaded, have, want, owned, pending, action):
     assert dd.pending_keys(loaded, have, want, owned) == pending
     assert dd.plan_action(pending, want) == action
+
+
+def test_live_restore_is_taken_back_by_its_default():
+    """A missing key keeps its old value over a reload, so the file to reload from has the default, and only that one."""
+    want = {"log-opts": {"max-size": "7m"}}
+    assert dd.staged(["features", "live-restore", "log-opts"], want) == {**want, "live-restore": False}
+    assert dd.staged(["live-restore"], {"live-restore": True}) == {"live-restore": True}
+
+
+def test_run_cut_off_between_reload_and_final_file_is_finished():
+    """The default that stands in the file then is ours, not somebody's."""
+    ledger = planned({}, {"live-restore": True}).interim
+    plan = dd.plan_file({"live-restore": False}, {}, ledger)
+    assert (plan.config, plan.foreign) == ({}, ())
 
 
 def test_after_reload_only_what_a_reload_takes():
@@ -359,36 +381,3 @@ def test_journal():
     assert dd.failure_reason(lines) == "failed to start daemon: no such driver"
     assert dd.failure_reason(["level=info all is well"]) == ""
     assert dd.gist(lines) == lines[1:]
-
-
-def test_write_keeps_mode_and_leaves_nothing_behind(tmp_path):
-    target = tmp_path / "docker" / "daemon.json"
-    dd.write_atomic(str(target), b"one", 0o644)
-    assert target.stat().st_mode & 0o777 == 0o644
-    target.chmod(0o640)
-    os.utime(target, (1, 1))
-    dd.write_atomic(str(target), b"two", 0o644)
-    assert target.read_bytes() == b"two"
-    assert target.stat().st_mode & 0o777 == 0o640
-    assert target.stat().st_mtime > 1
-    assert os.listdir(target.parent) == ["daemon.json"]
-
-
-def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    target = tmp_path / "daemon.json"
-    target.write_bytes(b"old")
-
-    def full(dummy_fd):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(dd.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        dd.write_atomic(str(target), b"new", 0o644)
-    assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["daemon.json"]
-
-
-def test_leftover_of_a_killed_run_is_taken_over(tmp_path):
-    (tmp_path / ".daemon.json.crosshost-overlay").symlink_to("/etc/passwd")
-    dd.write_atomic(str(tmp_path / "daemon.json"), b"new", 0o644)
-    assert os.listdir(tmp_path) == ["daemon.json"]

@@ -27,8 +27,10 @@ def test_existing_file_keeps_its_mode(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "b.json"
     path.write_bytes(b"one")
     path.chmod(0o640)
+    os.utime(path, (1, 1))
     write_atomic(str(path), b"two", 0o600)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"two", 0o640)
+    assert path.stat().st_mtime > 1  # by which it is told whether a daemon has read it
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=["disk-full", "read-only"])
@@ -52,7 +54,7 @@ def test_failure_leaves_the_old_file_and_no_draft(
 
 def test_draft_of_a_killed_run_is_taken_over(tmp_path: pathlib.Path) -> None:
     """One fixed name: runs that were killed do not fill the folder."""
-    (tmp_path / ".b.json.crosshost-overlay").write_bytes(b"half")
+    (tmp_path / ".b.json.crosshost-overlay").symlink_to("/etc/passwd")
     write_atomic(str(tmp_path / "b.json"), b"two", 0o600)
     assert os.listdir(tmp_path) == ["b.json"]
 
