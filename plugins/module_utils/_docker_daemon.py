@@ -136,6 +136,7 @@ class Ledger:
 
     entries: tuple[Entry, ...] = ()
     created: bool = False  # daemon.json did not exist
+    original: str = ""  # its text before our first entry, so that it comes back as it was written
     package: str = ""  # the package that came from us
     undo: dict[str, t.Any] | None = None  # the last file Docker ran with, while a change is under way
 
@@ -146,7 +147,14 @@ class Ledger:
         ]
         return (
             json.dumps(
-                {"entries": entries, "created": self.created, "package": self.package, "undo": self.undo}, indent=2
+                {
+                    "entries": entries,
+                    "created": self.created,
+                    "original": self.original,
+                    "package": self.package,
+                    "undo": self.undo,
+                },
+                indent=2,
             )
             + "\n"
         )
@@ -156,7 +164,7 @@ class Ledger:
         """The reverse of dump(); ValueError, KeyError or TypeError for anything else."""
         data = json.loads(text)
         entries = tuple(Entry(tuple(e["path"]), e["value"], e["previous"], e["existed"]) for e in data["entries"])
-        return cls(entries, data["created"], data["package"], data["undo"])
+        return cls(entries, data["created"], data["original"], data["package"], data["undo"])
 
 
 @dataclass(frozen=True)
@@ -279,6 +287,14 @@ def put(config: Config, path: Path, value: t.Any, keep: int) -> None:
     for depth in range(len(path) - 1, keep, -1):
         if not chain[depth]:
             del chain[depth - 1][path[depth - 1]]
+
+
+def file_text(config: Config, like: bytes | None, ledger: Ledger) -> bytes:
+    """The file for a config: as it was found once nothing of ours is left in it, else in the style of the present one."""
+    original = ledger.original.encode()
+    if original and parse_config(original, "") == config:
+        return original
+    return dump_config(config, like)
 
 
 def plan_file(have: Config, settings: Config, ledger: Ledger) -> FilePlan:

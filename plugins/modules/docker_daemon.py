@@ -277,6 +277,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     before = host.ledger
     if host.raw is None and not before.entries:
         before = dataclasses.replace(before, created=True)
+    if host.raw is not None and not before.entries:
+        before = dataclasses.replace(before, original=host.raw.decode("utf-8"))
     if module.params["package_new"]:
         before = dataclasses.replace(before, package=module.params["package"])
     try:
@@ -293,8 +295,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 
     remove = not present and before.created and not plan.config
     write = plan.config != host.config or (remove and host.raw is not None)
-    data = None if remove else dd.dump_config(plan.config, host.raw) if write else host.raw
-    final = plan.final if plan.final.entries else dataclasses.replace(plan.final, created=False)
+    data = None if remove else dd.file_text(plan.config, host.raw, before) if write else host.raw
+    final = plan.final if plan.final.entries else dataclasses.replace(plan.final, created=False, original="")
     if not present and not host.installed:
         final = dataclasses.replace(final, package="")
     enable = present and host.enabled == "disabled"

@@ -93,7 +93,7 @@ def test_object_over_a_plain_value_is_refused():
 
 def test_ledger_round_trip():
     ledger = planned({"a": {"b": 1}}, {"a": {"b": [2], "c": None}}).interim
-    ledger = dd.Ledger(ledger.entries, True, "docker.io", {"text": None})
+    ledger = dd.Ledger(ledger.entries, True, '{"a": 1}\n', "docker.io", {"text": None})
     assert dd.Ledger.parse(ledger.dump()) == ledger
 
 
@@ -182,6 +182,15 @@ UNKNOWN = dd.Loaded()
 def test_action(loaded, have, want, owned, pending, action):
     assert dd.pending_keys(loaded, have, want, owned) == pending
     assert dd.plan_action(pending, want) == action
+
+
+def test_file_comes_back_as_it_was_written():
+    """Byte by byte, once nothing of ours is left in it."""
+    found = b'{ "debug":true,\n\n"labels": ["a"] }'
+    ledger = dd.Ledger(original=found.decode())
+    assert dd.file_text({"debug": True, "labels": ["a"]}, b"{}", ledger) == found
+    assert dd.file_text({"debug": False}, b"{}", ledger) == dd.dump_config({"debug": False}, b"{}")
+    assert dd.file_text({"debug": True}, None, dd.Ledger()) == dd.dump_config({"debug": True}, None)
 
 
 def test_live_restore_is_taken_back_by_its_default():
