@@ -16,6 +16,7 @@ from overlay_helpers import GROUP, NAMES, App, inventory_of, play
 from testinfra.host import Host
 
 FIRST, SECOND, LAST = NAMES[0], NAMES[1], NAMES[-1]
+TUNNELS = "crosshost.overlay.ovs_gre : Run | Make the tunnels to the other hosts"
 REST = {name: values for name, values in GROUP["hosts"].items() if name != LAST}
 
 
@@ -49,14 +50,24 @@ def test_a_host_leaves_and_comes_back(hosts: dict[str, Host], apps: dict[str, Ap
     ports = {name: hosts[name].check_output("ovs-vsctl --timeout=15 list-ports br-overlay").split() for name in REST}
     back = play("site", "--skip-tags=verify")
     sent, lost = pinger.stop()
-    assert gone.ok().changed == {
-        ("crosshost.overlay.ovs_gre : Run | Make the tunnels to the other hosts", name) for name in REST
-    }
+    assert gone.ok().changed == {(TUNNELS, name) for name in REST}
     assert all(f"gre-{LAST}" not in found for found in ports.values()), ports
     assert back.ok().changed == gone.changed
     assert lost == 0
     assert sent > 50
     assert apps[FIRST].reaches(apps[LAST])
+
+
+def test_star_and_back(hosts: dict[str, Host]) -> None:
+    """With a hub the others have one tunnel each and reach each other through it; the mesh comes back as it was."""
+    star = play("site", "-e", "ovs_gre_topology=hub", "-e", f"ovs_gre_hub={FIRST}").ok()
+    pairs = len(NAMES) * (len(NAMES) - 1)
+    assert f"verify: hosts={len(NAMES)} pairs={pairs} ok={pairs} failed=0" in star.text
+    ports = hosts[LAST].check_output("ovs-vsctl --timeout=15 list-ports br-overlay").split()
+    assert [port for port in ports if port.startswith("gre-")] == [f"gre-{FIRST}"]
+    mesh = play("site").ok()
+    assert mesh.changed == star.changed == {(TUNNELS, name) for name in NAMES}
+    assert f"verify: hosts={len(NAMES)} pairs={pairs} ok={pairs} failed=0" in mesh.text
 
 
 def test_limit_keeps_the_whole_list_of_peers(hosts: dict[str, Host]) -> None:
