@@ -18,7 +18,7 @@ TUNNELS, BRIDGE = (
     f"{RUN}Make the tunnels to the other hosts",
     f"{RUN}Make the bridge and tie it to Docker and the underlay",
 )
-FIRST, SECOND, LAST = NAMES[:3]
+FIRST, SECOND, LAST = NAMES[0], NAMES[1], NAMES[-1]
 
 
 OVS = "ovs-vsctl --timeout=15"
