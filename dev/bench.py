@@ -48,10 +48,10 @@ BARE = """
 """
 
 
-def on(host: str, command: str, timeout: float = 120) -> str:
-    """Run a shell command on a lab host."""
-    argv = ["docker", "exec", f"{LAB}-{host}", "sh", "-c", command]
-    done = subprocess.run(argv, capture_output=True, timeout=timeout, check=False)
+def on(host: str, command: str, text: str = "") -> str:
+    """Run a shell command on a lab host, with text as its input."""
+    argv = ["docker", "exec", "--interactive", f"{LAB}-{host}", "sh", "-c", command]
+    done = subprocess.run(argv, input=text.encode(), capture_output=True, timeout=120, check=False)
     if done.returncode:
         sys.exit(f"'{command}' on {host} failed with status {done.returncode}: {done.stderr.decode()}")
     return done.stdout.decode()
@@ -121,7 +121,7 @@ def bench_tunnels_1000() -> None:
         f" options:key={tunnel['key']} -- set Port {tunnel['name']} protected=true"
         for tunnel in tunnels(1000)
     )
-    on("h1", f"cat > /root/bench-transaction <<'END'\n{OVS}{steps}\nEND")
+    on("h1", "cat > /root/bench-transaction", OVS + steps)
 
     def timed(text: str) -> float:
         clean_bridge("h1")
