@@ -49,11 +49,17 @@ molecule: .venv ## Run the molecule scenarios, one after another (some: SCENARIO
 .PHONY: test
 test: check integration molecule ## Run check, integration and molecule
 
+# What a backend needs in the lab besides the inventory.
+WEAVE_VARS := .cache/weave/vars.yml
+DEMO_PREPARE_weave = dev/weave_source.sh $(WEAVE_VARS)
+DEMO_VARS_weave = -e @$(WEAVE_VARS)
+
 # The last line printed is the summary that the role verify wrote.
 .PHONY: demo
-demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it
+demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it (Weave Net: BACKEND=weave)
 	@mkdir -p .cache && rm -f $(SUMMARY)
-	@ansible-playbook -i $(LAB_INVENTORY) -e overlay_backend=$(BACKEND) -e verify_summary_path=$(CURDIR)/$(SUMMARY) playbooks/site.yml
+	@$(DEMO_PREPARE_$(BACKEND))
+	@ansible-playbook -i $(LAB_INVENTORY) -e overlay_backend=$(BACKEND) $(DEMO_VARS_$(BACKEND)) -e verify_summary_path=$(CURDIR)/$(SUMMARY) playbooks/site.yml
 	@cat $(SUMMARY)
 
 .PHONY: bench

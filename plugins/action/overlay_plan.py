@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import ipaddress
-import socket
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._plan import Host, Plan, Wish, make_plan
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._hosts import Host, message
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._plan import Plan, Wish, make_plan
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._resolve import resolve, underlay_name
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._slices import gateway, network
 
 display = Display()
@@ -67,7 +66,7 @@ class ActionModule(ActionBase):
         for notice in plan.notices:
             display.warning(notice)
         if plan.problems:
-            return {"failed": True, "msg": message(plan), "problems": plan.problems, "notices": plan.notices}
+            return {"failed": True, "msg": message(plan.problems), "problems": plan.problems, "notices": plan.notices}
         return {"changed": False, **answer(plan, hosts, wish)}
 
     def _hosts(self, args: dict[str, t.Any], variables: dict[str, t.Any]) -> list[Host]:
@@ -76,24 +75,14 @@ class ActionModule(ActionBase):
         rows = []
         for name in args["hosts"]:
             values = hostvars[name]
-            given = values.get("overlay_underlay_ip") or values.get("ansible_host") or name
             result = values.get(args["info_variable"]) if name in in_play else None
             info = result.get("overlay") if isinstance(result, dict) else None
-            rows.append((name, str(given), info, values.get("overlay_slice")))
+            rows.append((name, underlay_name(name, values), info, values.get("overlay_slice")))
         addresses = resolve([given for dummy, given, dummy2, dummy3 in rows], args["resolve_timeout"])
         return [
             Host(name, addresses.get(given, given), info, str(pin) if pin else None, limited=name not in in_play)
             for name, given, info, pin in rows
         ]
-
-
-def message(plan: Plan) -> str:
-    """One sentence per problem, so that all are cured before the next run."""
-    if len(plan.problems) == 1:
-        return f"Nothing was changed: {plan.problems[0]}."
-    return f"Nothing was changed; {len(plan.problems)} problems stand in the way: " + " ".join(
-        f"({number}) {problem}." for number, problem in enumerate(plan.problems, 1)
-    )
 
 
 def answer(plan: Plan, hosts: t.Sequence[Host], wish: Wish) -> dict[str, t.Any]:
@@ -117,24 +106,3 @@ def answer(plan: Plan, hosts: t.Sequence[Host], wish: Wish) -> dict[str, t.Any]:
         },
         "notices": plan.notices,
     }
-
-
-def resolve(names: t.Sequence[str], timeout: float) -> dict[str, str]:
-    """Map each name or address to an address, names by the controller's resolver, all at once and bounded."""
-    found = {}
-    wanted = []
-    for name in dict.fromkeys(names):
-        try:
-            found[name] = str(ipaddress.ip_address(name))
-        except ValueError:
-            wanted.append(name)
-    if not wanted:
-        return found
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=min(32, len(wanted)))
-    futures = {pool.submit(socket.getaddrinfo, name, None, 0, socket.SOCK_STREAM): name for name in wanted}
-    done, _dummy = concurrent.futures.wait(futures, timeout=timeout)
-    pool.shutdown(wait=False, cancel_futures=True)
-    for future in done:
-        if future.exception() is None:
-            found[futures[future]] = str(future.result()[0][4][0])
-    return found

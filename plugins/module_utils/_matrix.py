@@ -162,7 +162,28 @@ def _fault(measured: t.Mapping[str, t.Any], source: str, target: str, max_loss: 
         remedy = f"ICMP passes: compare checksum offload (ethtool -k) and MTU on {both}, and filters on the probe's TCP port."
         if "refused" in tcp_error.lower():
             remedy = f"Nothing answers TCP at the probe of {target}: use the same port on all hosts and run again."
+    elif measured.get("lookup") and not measured["lookup"]["ok"]:
+        reason, remedy, cell = _name_fault(measured["lookup"], source, target)
     return reason, remedy, cell
+
+
+def _name_fault(lookup: t.Mapping[str, t.Any], source: str, target: str) -> tuple[str, str, str]:
+    """Return reason, remedy and cell of a name that does not lead to the target, though packets do."""
+    fqdn, server = lookup["fqdn"], lookup["server"]
+    reason = f"packets pass, but the name {fqdn}, asked of {server} on {source}, does not resolve: {lookup['error']}"
+    remedy = (
+        f"Compare 'weave status dns' on {source} and {target}: a name registered on {target} reaches {source} only over an established link; "
+        f"if it is on neither, see 'docker logs weave' on {target}, and the DNS domain that the probes use."
+    )
+    if lookup["addresses"]:
+        reason = f"packets pass, but the name {fqdn}, asked of {server} on {source}, gives {lookup['error']}"
+        remedy = f"Another container has that name, or had it: find it with 'weave status dns' on {source}, and stop or rename it."
+    elif lookup["error"].startswith(("no answer", "Connection refused", "Network", "No route")):
+        remedy = (
+            f"Nothing serves names at {server} on {source}: see whether its router runs with names ('weave status', 'docker logs weave'), "
+            "and whether a firewall drops UDP port 53 there."
+        )
+    return reason, remedy, "NO NAME"
 
 
 def loss_is_of(large: t.Mapping[str, t.Any], measured: t.Mapping[str, t.Any]) -> bool:

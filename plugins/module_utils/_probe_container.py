@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -26,6 +27,13 @@ MARK = "probe"
 IMAGE_MARK = "probe-image"  # a container inherits the labels of its image, so the two have to differ
 RUN_DIR = "/run/crosshost-overlay"
 GONE_TIMEOUT = 15.0  # seconds for Docker to finish the removal of a container
+ASK_TIMEOUT = (
+    30.0  # seconds to describe an object; Docker does not answer while it holds one locked, as behind a dead plugin
+)
+PLUGIN_TIMEOUT = 60.0  # seconds to join a plugin's network; Docker itself gives a plugin that does not answer up to 30
+STUCK_TIMEOUT = 15.0  # seconds for each command that takes back a container on the network of a dead plugin
+BUILT_IN = ("bridge", "host", "ipvlan", "macvlan", "null", "overlay")  # drivers of networks that need no plugin
+DOCKER_BRIDGE = "docker-bridge"  # in place of an address: that of Docker's own bridge, where Weave Net serves names
 ABSENT = re.compile(r"no such (container|image|network|object)|network \S+ not found", re.IGNORECASE)
 
 
@@ -41,16 +49,17 @@ class Container:
 
 @dataclass(frozen=True)
 class Have:
-    """What is on the host. image_ours is None if there is no image."""
+    """What is on the host. image_ours is None if there is no image; driver is that of the network."""
 
     network: bool
     image_ours: bool | None
     container: Container | None
+    driver: str = ""
 
 
 def inspect(docker: Cli, kind: str, name: str) -> dict[str, t.Any] | None:
     """Return an object as Docker describes it; None if there is none of that name."""
-    rc, out, err = docker.read_full(kind, "inspect", "--format", "{{json .}}", name, ok=(0, 1))
+    rc, out, err = docker.read_full(kind, "inspect", "--format", "{{json .}}", name, ok=(0, 1), timeout=ASK_TIMEOUT)
     if rc == 0:
         return json.loads(out)
     if ABSENT.search(err):
@@ -77,7 +86,24 @@ def observe(docker: Cli, params: t.Mapping[str, t.Any]) -> Have:
     image_ours = None
     if image:
         image_ours = ((image.get("Config") or {}).get("Labels") or {}).get(LABEL) == IMAGE_MARK
-    return Have(bool(network) and inspect(docker, "network", network) is not None, image_ours, container)
+    there = inspect(docker, "network", network) if network else None
+    return Have(there is not None, image_ours, container, (there or {}).get("Driver") or "")
+
+
+def bridge_address(docker: Cli) -> str | None:
+    """Return the host's address on Docker's own bridge; None if there is none, as with the daemon's setting bridge=none."""
+    network = inspect(docker, "network", "bridge")
+    if network is None:
+        return None
+    for entry in (network.get("IPAM") or {}).get("Config") or []:
+        gateway = str(entry.get("Gateway") or "").partition("/")[0]
+        if gateway and ":" not in gateway:
+            return gateway
+    # Docker 20.10 leaves the gateway out until the daemon has been restarted; the link has the address all the same.
+    link = (network.get("Options") or {}).get("com.docker.network.bridge.name") or "docker0"
+    shown = Cli(docker.module, "ip", package="iproute2").run_raw("-json", "-4", "address", "show", "dev", link)
+    addresses = [info["local"] for item in json.loads(shown.out or "[]") for info in item.get("addr_info") or []]
+    return next((str(ipaddress.IPv4Address(address)) for address in addresses), None)
 
 
 def plan(params: t.Mapping[str, t.Any], have: Have) -> list[list[str]]:
@@ -96,6 +122,8 @@ def plan(params: t.Mapping[str, t.Any], have: Have) -> list[list[str]]:
     # No pull, no capability, nothing to write to: it holds a network namespace open for a while, no more.
     run = ["run", "--detach", "--rm", "--pull", "never", "--name", params["name"], "--label", f"{LABEL}={MARK}"]
     run += ["--network", params["network"], "--read-only", "--cap-drop", "ALL"]
+    for option, value in (("--hostname", "hostname"), ("--dns", "dns_server"), ("--dns-search", "dns_search")):
+        run += [option, params[value]] if params[value] else []
     run += ["--security-opt", "no-new-privileges", "--log-driver", "none"]
     steps.append([*run, "--entrypoint", "sleep", params["image"], str(params["lifetime"])])
     return steps
@@ -146,9 +174,10 @@ def make_image(module: AnsibleModule, path: str) -> None:
         stream.write(data)
 
 
-def apply(module: AnsibleModule, docker: Cli, steps: list[list[str]]) -> None:
+def apply(docker: Cli, params: t.Mapping[str, t.Any], have: Have, steps: list[list[str]]) -> None:
     """Run the steps; an unfinished container of ours goes again before the module fails."""
-    params = module.params
+    module = docker.module
+    plugin = have.driver if have.driver not in BUILT_IN else ""
     for step in steps:
         if step[:2] == ["container", "rm"]:
             remove(docker, step, params["name"])
@@ -168,10 +197,36 @@ def apply(module: AnsibleModule, docker: Cli, steps: list[list[str]]) -> None:
                 )
         else:
             try:
-                docker.try_write(*step)
+                docker.try_write(*step, timeout=PLUGIN_TIMEOUT if plugin else None)
             except CliError as exc:
-                discard(docker, params)
-                docker.fail(exc.result)
+                if exc.result.timed_out:
+                    discard_stuck(docker, params["name"])
+                else:
+                    discard(docker, params)
+                docker.fail(exc.result, plugin_failure(exc, params["network"], plugin) if plugin else None)
+
+
+def plugin_failure(exc: CliError, network: str, plugin: str) -> str:
+    """Say whose network it is: Docker's own words name a socket or an endpoint, not what has to run."""
+    remedy = "start what serves that plugin, and run again"
+    if plugin.startswith("weave"):
+        remedy = (
+            "the router of Weave Net serves that plugin: see 'docker ps --all' and 'docker logs weave' on this host, "
+            "start it (crosshost.overlay.weave_launch), and run again"
+        )
+    result = exc.result
+    said = (
+        f"'docker run' did not end within {result.timeout:g} seconds" if result.timed_out else result.reason.rstrip(".")
+    )
+    return f"No container can join the network '{network}' of the Docker plugin '{plugin}': {said}; {remedy}."
+
+
+def discard_stuck(docker: Cli, name: str) -> None:
+    """Take back a probe whose start did not end. Docker may still hold it locked, so nothing here waits for it for long."""
+    mine = ("--filter", f"name=^/{re.escape(name)}$", "--filter", f"label={LABEL}={MARK}")
+    for found in docker.run_raw("ps", "--all", "--no-trunc", "--quiet", *mine, timeout=STUCK_TIMEOUT).out.split():
+        docker.record("container", "rm", "--force", found)
+        docker.run_raw("container", "rm", "--force", found, timeout=STUCK_TIMEOUT)
 
 
 def discard(docker: Cli, params: t.Mapping[str, t.Any]) -> None:
@@ -198,6 +253,8 @@ def serve(docker: Cli, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
                     "address": container.address,
                     "pid": container.pid,
                     "tcp_port": service["port"],
+                    "hostname": params["hostname"],
+                    "dns_server": params["dns_server"],
                 }
             except (NamespaceError, OSError) as exc:
                 problem = str(exc)

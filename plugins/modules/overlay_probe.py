@@ -18,6 +18,8 @@ description:
   - With O(state=probed) sends ICMP echo requests to all O(targets) at once from that namespace, the last two of them (of 2 or 3
     the last one) as large as the interface allows and not to be fragmented, then 64 KiB over TCP to each and back, comparing
     every byte. Loss is a result, not a failure; M(crosshost.overlay.verify_report) judges it.
+  - Targets with O(targets[].fqdn) are then looked up by that name at O(dns_server), from the same namespace, over UDP. A name that is
+    not there yet or has another address is asked for again until O(lookup_timeout), because names reach other hosts by gossip.
   - With O(state=absent) removes container and service.
   - Containers without the label C(crosshost.overlay=probe) and images without C(crosshost.overlay=probe-image) are never replaced
     or removed.
@@ -83,6 +85,30 @@ options:
         description: IPv4 address.
         type: str
         required: true
+      fqdn:
+        description: Name to look up at O(dns_server); it should have this address and no other. None is looked up without it.
+        type: str
+  hostname:
+    description:
+      - Host name of the container, with its domain, for networks that make it a name other hosts can look up. At most 64 characters,
+        because the kernel takes no more.
+      - By default Docker's, the start of the container's id.
+    type: str
+  dns_server:
+    description:
+      - IPv4 address of the name server that the container uses and that the names of the targets are looked up at.
+      - V(docker-bridge) is the address the host has on Docker's own bridge, where Weave Net serves names.
+      - By default the container has the servers Docker gives it. Required for targets with O(targets[].fqdn).
+    type: str
+  dns_search:
+    description: Domain in which the container looks up names without one. By default Docker's.
+    type: str
+  lookup_timeout:
+    description:
+      - Seconds for all lookups together, 0.1 to 60. They end as soon as every name has its address.
+      - The default is several rounds of gossip between two hosts; a name mostly takes less than a second.
+    type: float
+    default: 10.0
   count:
     description: Echo requests for each target, 1 to 1000.
     type: int
@@ -123,6 +149,23 @@ EXAMPLES = r"""
       - name: h2
         address: 10.50.2.3
 
+- name: Start a probe that other hosts of a Weave network can look up
+  crosshost.overlay.overlay_probe:
+    network: weave
+    hostname: probe-h1.weave.local
+    dns_server: docker-bridge
+    dns_search: weave.local
+
+- name: Send packets to the other host's probe, and look up its name
+  crosshost.overlay.overlay_probe:
+    state: probed
+    network: weave
+    dns_server: docker-bridge
+    targets:
+      - name: h2
+        address: 10.40.0.1
+        fqdn: probe-h2.weave.local
+
 - name: Remove the probe and the image made for it
   crosshost.overlay.overlay_probe:
     state: absent
@@ -153,6 +196,12 @@ probe:
     tcp_port:
       description: Port of the echo service.
       type: int
+    hostname:
+      description: The O(hostname) given, null without.
+      type: str
+    dns_server:
+      description: Address of the name server, null without O(dns_server).
+      type: str
 results:
   description: One entry for each target, in the order of O(targets).
   type: list
@@ -189,11 +238,14 @@ results:
     tcp:
       description: V(ok), V(error) and V(ms) (from connect to the last byte) of the TCP test; null with O(tcp=false).
       type: dict
+    lookup:
+      description:
+        - V(ok) (the server gave the target's address and no other), V(fqdn), V(server), V(addresses) of the last answer, V(error) in words
+          or null, V(ms) from the first question to the right answer, and V(tries); null for a target without O(targets[].fqdn).
+      type: dict
 """
 
-import ipaddress
 import os
-import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -213,43 +265,34 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe import (
     probe,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_container import (
+    DOCKER_BRIDGE,
     MARK,
     Have,
     apply,
+    bridge_address,
     observe,
     pid_path,
     plan,
     serve,
 )
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_input import validate
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_names import Wanted, look_up
 
 DOCKER_TIMEOUT = 120  # seconds; starting a container took 20 s on an emulated CPU
 MARGIN = 10  # seconds beyond the deadline of the probing itself, for a busy host
-LIMITS = {
-    "port": (1, 65535),
-    "lifetime": (10, 3600),
-    "count": (1, 1000),
-    "interval": (0.001, 10),
-    "timeout": (0.01, 60),
-    "tcp_timeout": (0.1, 60),
-}
 
 
-def validate(module: AnsibleModule) -> None:
-    """Refuse bad input before anything is read or changed."""
-    params = module.params
-    for option, (low, high) in LIMITS.items():
-        if not low <= params[option] <= high:
-            module.fail_json(msg=f"{option}={params[option]} is not within {low} to {high}.")
-    for option in ("name", "network"):
-        if params[option] and not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z", params[option]):
-            module.fail_json(
-                msg=f"{option}='{params[option]}' is no name Docker takes: use letters, digits, '_', '.' and '-'."
-            )
-    for target in params["targets"]:
-        try:
-            ipaddress.IPv4Address(target["address"])
-        except ValueError as exc:
-            module.fail_json(msg=f"The address of target '{target['name']}' is no IPv4 address: {exc}.")
+def name_server(docker: Cli, params: t.Mapping[str, t.Any]) -> str | None:
+    """Return the address of the name server as a number."""
+    if params["dns_server"] != DOCKER_BRIDGE:
+        return params["dns_server"]
+    address = bridge_address(docker)
+    if address is None and not docker.module.check_mode:
+        docker.module.fail_json(
+            msg="Docker has no bridge of its own on this host (daemon.json sets 'bridge' to none), so dns_server=docker-bridge has no address; "
+            "name the address of the name server."
+        )
+    return address
 
 
 def refuse(module: AnsibleModule, have: Have) -> None:
@@ -270,9 +313,19 @@ def refuse(module: AnsibleModule, have: Have) -> None:
         )
 
 
-def send(module: AnsibleModule, have: Have) -> dict[str, t.Any]:
+def measure(
+    targets: t.Sequence[Target], names: t.Mapping[int, Wanted], settings: Settings, server: str, timeout: float
+) -> list[dict[str, t.Any]]:
+    """Probe all targets from here, then look up the names of those that have one; names is by index."""
+    results = probe(targets, settings)
+    found = dict(zip(names, look_up(list(names.values()), server, timeout))) if names else {}
+    for index, result in enumerate(results):
+        result["lookup"] = found.get(index)
+    return results
+
+
+def send(module: AnsibleModule, params: t.Mapping[str, t.Any], have: Have) -> dict[str, t.Any]:
     """Probe all targets from the container's namespace."""
-    params = module.params
     container = have.container
     if container is None or not container.ours or not container.pid or not container.address:
         module.fail_json(
@@ -283,12 +336,17 @@ def send(module: AnsibleModule, have: Have) -> dict[str, t.Any]:
         **{option: params[option] for option in ("count", "interval", "timeout", "tcp_timeout", "port", "tcp")}
     )
     targets = [Target(target["name"], target["address"]) for target in params["targets"]]
+    names = {
+        index: Wanted(item["fqdn"], item["address"]) for index, item in enumerate(params["targets"]) if item["fqdn"]
+    }
+    server, patience = params["dns_server"] or "", params["lookup_timeout"]
     namespace, limit = f"/proc/{container.pid}/ns/net", settings.deadline(len(targets)) + MARGIN
+    limit += patience if names else 0
     before = (started_at(container.pid), neighbour_overflows())
     results: list[dict[str, t.Any]] = []
     try:
         if targets:
-            results = call(namespace, lambda: probe(targets, settings), limit)
+            results = call(namespace, lambda: measure(targets, names, settings, server, patience), limit)
     except (NamespaceError, OSError) as exc:
         module.fail_json(msg=f"Probing from the container '{params['name']}' failed: {exc}.")
     after = (started_at(container.pid), neighbour_overflows())
@@ -307,7 +365,14 @@ def send(module: AnsibleModule, have: Have) -> dict[str, t.Any]:
 
 def nothing(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the probe as it is reported while there is none."""
-    return {"container": params["name"], "address": None, "pid": None, "tcp_port": params["port"]}
+    return {
+        "container": params["name"],
+        "address": None,
+        "pid": None,
+        "tcp_port": params["port"],
+        "hostname": params["hostname"],
+        "dns_server": params["dns_server"],
+    }
 
 
 def main() -> None:
@@ -324,8 +389,16 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "address": {"type": "str", "required": True},
+                    "fqdn": {"type": "str"},
+                },
             },
+            "hostname": {"type": "str"},
+            "dns_server": {"type": "str"},
+            "dns_search": {"type": "str"},
+            "lookup_timeout": {"type": "float", "default": 10.0},
             "count": {"type": "int", "default": 5},
             "interval": {"type": "float", "default": 0.2},
             "timeout": {"type": "float", "default": 2.0},
@@ -348,15 +421,17 @@ def main() -> None:
         module.exit_json(changed=want is not None, commands=[], probe=nothing(params), diff=diff)
     docker = Cli(module, "docker", timeout=DOCKER_TIMEOUT, package="docker.io or docker-ce")
     have = observe(docker, params)
+    if params["state"] != "absent":
+        params = {**params, "dns_server": name_server(docker, params)}
     if params["state"] == "probed":
-        module.exit_json(**send(module, have))
+        module.exit_json(**send(module, params, have))
     if params["state"] == "present":
         refuse(module, have)
 
     steps = plan(params, have)
     if not module.check_mode:
         stop_echo(pid_path(params))
-    apply(module, docker, steps)
+    apply(docker, params, have, steps)
     start = params["state"] == "present" and not module.check_mode
     running = serve(docker, params) if start else nothing(params)
     before = params["image"] if have.image_ours is not None else None

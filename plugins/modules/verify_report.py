@@ -17,8 +17,9 @@ description:
   - >-
     Takes what M(crosshost.overlay.overlay_probe) returned on each host, judges every ordered pair of hosts, prints a matrix and a
     line like C(verify: hosts=3 pairs=6 ok=6 failed=0).
-  - Fails if a pair lost packets, got duplicate answers, failed over TCP, was not measured, or holds one address twice. The message
-    names both hosts, both addresses and the next step; of many failed pairs it tells the first ten and counts the rest.
+  - Fails if a pair lost packets, got duplicate answers, failed over TCP, was not measured, holds one address twice, or if the
+    name of the target (where it was looked up) does not lead to its address and to no other. The message names both hosts, both
+    addresses and the next step; of many failed pairs it tells the first ten and counts the rest.
   - Runs on the controller and touches no host. Use it with C(run_once=true).
   - With more than 12 hosts the matrix gives way to the spread of the round trip times, followed by the failed pairs.
   - In check mode it reports itself as skipped.

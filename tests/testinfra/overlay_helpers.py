@@ -5,7 +5,8 @@
 """Playbook runs and applications for the tests of a living overlay.
 
 OVERLAY_INVENTORY names the inventory of hosts that site.yml was run on. OVERLAY_LAB names the lab they belong to; without
-it they are taken for real machines and rebooted as such. The tests change the overlay, so never use hosts that matter.
+it they are taken for real machines and rebooted as such. OVERLAY_NETWORK is the Docker network of the overlay. The tests
+change the overlay, so never use hosts that matter.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from testinfra.host import Host
 
 INVENTORY = pathlib.Path(os.environ.get("OVERLAY_INVENTORY", "inventories/lab/hosts.yml"))
 LAB = os.environ.get("OVERLAY_LAB", "")
+NETWORK = os.environ.get("OVERLAY_NETWORK", "overlay")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUP = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["overlay"]
 NAMES = sorted(GROUP["hosts"])
@@ -98,17 +100,18 @@ def wait_for(what: str, condition: t.Callable[[], bool], seconds: float = 90) ->
 class App:
     """A container on the overlay, as an operator would start one."""
 
-    def __init__(self, host: Host, name: str) -> None:
+    def __init__(self, host: Host, name: str, options: str = "") -> None:
         self.host = host
         self.name = name
+        self.options = options
 
     def start(self) -> None:
-        """Run it from an image made of the host's busybox."""
+        """Run it from an image made of the host's busybox; options are those of docker run."""
         self.host.check_output(
             f"docker image inspect app:1 >/dev/null 2>&1 || tar -C / -c {BUSYBOX[1:]} | docker import - app:1"
         )
         self.host.check_output(
-            f"docker run -d --name app --restart always --network overlay app:1 {BUSYBOX} sleep 99999"
+            f"docker run -d --name app --restart always --network {NETWORK} {self.options} app:1 {BUSYBOX} sleep 99999"
         )
 
     def stop(self) -> None:
@@ -118,7 +121,7 @@ class App:
     @property
     def address(self) -> str:
         """Its address on the overlay."""
-        return self.host.check_output("docker inspect -f '{{.NetworkSettings.Networks.overlay.IPAddress}}' app")
+        return self.host.check_output(f"docker inspect -f '{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}' app")
 
     def run(self, command: str, timeout: int = 60) -> tuple[int, str]:
         """Run busybox in it, bounded; status and all output."""
@@ -135,3 +138,25 @@ class App:
         """Whether every one of its echo requests is answered by the other."""
         status, text = self.run(f"ping -c {count} -W 2 {other.address}")
         return status == 0 and f"{count} packets received" in text
+
+
+class Pinger:
+    """Pings ten times a second from one application to another, until it is told to stop."""
+
+    def __init__(self, source: App, target: App) -> None:
+        self.source = source
+        source.host.check_output("rm -f /root/ping.log")
+        pid = source.host.check_output("docker inspect -f '{{.State.Pid}}' app")
+        # Ends by itself after ten minutes, should the test die.
+        ping = f"timeout 600 nsenter --net=/proc/{pid}/ns/net ping -i 0.1 -W 2 {target.address}"
+        source.host.check_output(
+            f"setsid sh -c 'exec {ping}' > /root/ping.log 2>&1 < /dev/null & sleep 1; pgrep -n -x ping > /root/ping.pid"
+        )
+
+    def stop(self) -> tuple[int, int]:
+        """Return how many requests were sent and how many were lost."""
+        self.source.host.check_output("kill -INT $(cat /root/ping.pid); sleep 1")
+        text = self.source.host.check_output("cat /root/ping.log; rm /root/ping.log /root/ping.pid")
+        match = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+        assert match, text[-500:]
+        return int(match[1]), int(match[1]) - int(match[2])

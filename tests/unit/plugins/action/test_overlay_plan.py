@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import socket
 import typing as t
-
-import pytest
 
 from ansible_collections.crosshost.overlay.plugins.action import overlay_plan
 
@@ -72,16 +69,3 @@ def test_hosts_outside_the_limit_are_not_taken_for_lost() -> None:
     result = plan(hostvars, ["h1"])
     assert "new host(s) h1 need a slice" in result["msg"]
     assert "--limit" in result["msg"]
-
-
-def test_names_are_resolved_on_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at once; those without an answer are left out."""
-
-    def lookup(name: str, *dummy_args: object) -> list[tuple]:
-        if name == "good.example":
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.5", 0))]
-        raise socket.gaierror(-2, "Name or service not known")
-
-    monkeypatch.setattr(overlay_plan.socket, "getaddrinfo", lookup)
-    found = overlay_plan.resolve(["192.0.2.1", "good.example", "bad.example"], 5)
-    assert found == {"192.0.2.1": "192.0.2.1", "good.example": "192.0.2.5"}

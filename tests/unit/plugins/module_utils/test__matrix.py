@@ -50,6 +50,7 @@ def broken(**changes: t.Any) -> Report:
 LOST = {"received": 0, "loss": 100.0, "rtt_ms": None}
 LARGE_LOST = {"bytes": 1350, "sent": 2, "received": 0}
 TCP_STALLED = {"ok": False, "error": "stalled: 0 of 65536 bytes came back within 5.0 s", "ms": None}
+LOOKUP = {"fqdn": "probe-h2.weave.local", "server": "172.17.0.1", "ok": False, "addresses": [], "tries": 20, "ms": None}
 
 
 def test_all_well() -> None:
@@ -87,6 +88,34 @@ def test_all_well() -> None:
         pytest.param(
             {"tcp": {"ok": False, "error": "Connection refused"}}, "TCP FAILED", "refused", "same port", id="port"
         ),
+        pytest.param(
+            {"lookup": {**LOOKUP, "error": "no such name"}},
+            "NO NAME",
+            "the name probe-h2.weave.local, asked of 172.17.0.1 on h1, does not resolve: no such name",
+            "'weave status dns' on h1 and h2",
+            id="no such name",
+        ),
+        pytest.param(
+            {"lookup": {**LOOKUP, "error": "Connection refused"}},
+            "NO NAME",
+            "does not resolve: Connection refused",
+            "Nothing serves names at 172.17.0.1 on h1",
+            id="no name server",
+        ),
+        pytest.param(
+            {"lookup": {**LOOKUP, "addresses": ["10.9.9.9"], "error": "10.9.9.9 instead of 10.50.2.3"}},
+            "NO NAME",
+            "gives 10.9.9.9 instead of 10.50.2.3",
+            "Another container has that name",
+            id="name of another",
+        ),
+        pytest.param(
+            {**LOST, "lookup": {**LOOKUP, "error": "no answer"}},
+            "100% LOSS",
+            "100% loss",
+            "ICMP",
+            id="loss before name",
+        ),
     ],
 )
 def test_faults(changes: dict[str, t.Any], cell: str, reason: str, remedy: str) -> None:
@@ -98,6 +127,11 @@ def test_faults(changes: dict[str, t.Any], cell: str, reason: str, remedy: str) 
     assert pair.sentence().startswith("h1 (10.50.1.2) -> h2 (10.50.2.3): ")
     assert report.summary == "verify: hosts=3 pairs=6 ok=5 failed=1"
     assert not report.ok
+
+
+@pytest.mark.parametrize("lookup", [None, {**LOOKUP, "ok": True}], ids=["not asked", "right"])
+def test_names_that_are_well(lookup: dict[str, t.Any] | None) -> None:
+    assert broken(lookup=lookup).ok
 
 
 @pytest.mark.parametrize(("max_loss", "ok"), [(0.0, False), (19.9, False), (20.0, True), (100.0, True)])

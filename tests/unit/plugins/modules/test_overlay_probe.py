@@ -15,6 +15,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _probe_container
+from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli, Result
 from ansible_collections.crosshost.overlay.plugins.module_utils._netns import NamespaceError
 from ansible_collections.crosshost.overlay.plugins.modules import overlay_probe
 
@@ -36,6 +37,7 @@ class Host:
         self._text = fixture_text
         self.container = json.loads(fixture_text("probe/container-20.10.24.json"))
         self.id: str = self.container["Id"]
+        self.network: str = fixture_text("probe/network-20.10.24.json")
 
     def asked(self, kind: str, name: str, there: bool) -> None:
         """Expect a question after an object."""
@@ -45,8 +47,14 @@ class Host:
             self.cli.expect(*argv, rc=1, out="\n", err=missing)
         elif kind == "container":
             self.cli.expect(*argv, out=json.dumps(self.container))
+        elif kind == "network":
+            self.cli.expect(*argv, out=self.network)
         else:
             self.cli.expect(*argv, out=self._text(f"probe/{kind}-20.10.24.json"))
+
+    def plugin(self, driver: str) -> None:
+        """Have the network belong to a plugin."""
+        self.network = json.dumps({**json.loads(self.network), "Driver": driver})
 
     def observed(self, image: bool = True, container: bool = False, network: bool = True) -> None:
         """Expect everything the plan needs."""
@@ -54,10 +62,10 @@ class Host:
         self.asked("container", NAME, container)
         self.asked("network", NETWORK, network)
 
-    def started(self, **answer: t.Any) -> None:
+    def started(self, *names: str, **answer: t.Any) -> None:
         """Expect the start of the container."""
         run = ["run", "--detach", "--rm", "--pull", "never", "--name", NAME, "--label", "crosshost.overlay=probe"]
-        run += ["--network", NETWORK, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+        run += ["--network", NETWORK, "--read-only", "--cap-drop", "ALL", *names, "--security-opt", "no-new-privileges"]
         self.cli.expect("docker", *run, "--log-driver", "none", "--entrypoint", "sleep", IMAGE, "600", **answer)
 
 
@@ -85,6 +93,8 @@ def test_present_with_image(host: Host, run_module: Run) -> None:
         "address": "10.78.0.2",
         "pid": host.container["State"]["Pid"],
         "tcp_port": 7,
+        "hostname": None,
+        "dns_server": None,
     }
     assert len(answer["commands"]) == 1
 
@@ -267,9 +277,125 @@ def test_figures_of_a_container_that_ended_mean_nothing(
     assert "raise lifetime" in answer["msg"]
 
 
+# What docker 20.10.24 says of its own bridge: at first without, after a restart of the daemon with the gateway.
+BRIDGE: dict[str, t.Any] = {"Driver": "bridge", "Options": {"com.docker.network.bridge.name": "docker0"}}
+WITHOUT = {**BRIDGE, "IPAM": {"Driver": "default", "Options": None, "Config": [{"Subnet": "172.17.0.0/16"}]}}
+WITH = {**BRIDGE, "IPAM": {"Config": [{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}]}}
+LINK = [{"ifname": "docker0", "addr_info": [{"family": "inet", "local": "172.17.0.1", "prefixlen": 16}]}]
+ASK_BRIDGE = ("docker", "network", "inspect", "--format", "{{json .}}", "bridge")
+ASK_LINK = ("ip", "-json", "-4", "address", "show", "dev", "docker0")
+
+
+@pytest.mark.parametrize("bridge", [WITHOUT, WITH], ids=["gateway of the link", "gateway of the network"])
+def test_present_with_a_name(host: Host, run_module: Run, bridge: dict[str, t.Any]) -> None:
+    host.observed()
+    host.cli.expect(*ASK_BRIDGE, out=json.dumps(bridge))
+    if bridge is WITHOUT:
+        host.cli.expect(*ASK_LINK, out=json.dumps(LINK))
+    host.started("--hostname", "probe-h1.weave.local", "--dns", "172.17.0.1", "--dns-search", "weave.local")
+    host.observed(container=True)
+    names = {"hostname": "probe-h1.weave.local", "dns_server": "docker-bridge", "dns_search": "weave.local"}
+    probe = run_module(overlay_probe.main, network=NETWORK, **names)["probe"]
+    assert (probe["hostname"], probe["dns_server"]) == ("probe-h1.weave.local", "172.17.0.1")
+
+
+def test_no_docker_bridge(host: Host, run_module: Run) -> None:
+    host.observed()
+    host.cli.expect(*ASK_BRIDGE, rc=1, out="\n", err=NO_NETWORK)
+    answer = run_module(overlay_probe.main, network=NETWORK, dns_server="docker-bridge")
+    assert "name the address of the name server" in answer["msg"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "remedy"), [("weavemesh", "docker logs weave"), ("other", "start what serves that plugin")]
+)
+def test_a_dead_plugin_is_named(host: Host, run_module: Run, driver: str, remedy: str) -> None:
+    # As docker 20.10.24 said it when the router had been killed.
+    refused = (
+        'docker: Error response from daemon: legacy plugin: Post "http://%2Frun%2Fdocker%2Fplugins%2Fweavemesh.sock/Plugin.Activate": '
+        "dial unix /run/docker/plugins/weavemesh.sock: connect: connection refused.\n"
+    )
+    host.plugin(driver)
+    host.observed()
+    host.started(rc=125, err=refused)
+    host.observed()
+    answer = run_module(overlay_probe.main, network=NETWORK)
+    assert f"network 'prbnet' of the Docker plugin '{driver}': docker: Error response from daemon" in answer["msg"]
+    assert remedy in answer["msg"]
+    assert answer["rc"] == 125
+
+
+@pytest.mark.parametrize(("driver", "seconds"), [("bridge", None), ("weavemesh", _probe_container.PLUGIN_TIMEOUT)])
+def test_a_plugin_gets_less_time(
+    host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, driver: str, seconds: float | None
+) -> None:
+    times: list[float | None] = []
+    run_raw = Cli.run_raw
+
+    def timed(cli: Cli, *args: str, timeout: float | None = None) -> Result:
+        times.append(timeout)
+        return run_raw(cli, *args, timeout=timeout)
+
+    monkeypatch.setattr(Cli, "run_raw", timed)
+    host.plugin(driver)
+    host.observed()
+    host.started()
+    host.observed(container=True)
+    run_module(overlay_probe.main, network=NETWORK)
+    assert times[3] == seconds
+
+
+def test_a_plugin_that_hangs_is_not_waited_for(host: Host, run_module: Run) -> None:
+    host.plugin("weavemesh")
+    host.observed()
+    host.started(rc=124, timed_out=True)
+    mine = ("--filter", r"name=^/crosshost\-probe$", "--filter", "label=crosshost.overlay=probe")
+    host.cli.expect("docker", "ps", "--all", "--no-trunc", "--quiet", *mine, out=f"{host.id}\n")
+    host.cli.expect("docker", "container", "rm", "--force", host.id, rc=124, timed_out=True)
+    answer = run_module(overlay_probe.main, network=NETWORK)
+    assert "'docker run' did not end within" in answer["msg"]
+    assert "weave_launch" in answer["msg"]
+
+
+def test_names_are_looked_up_where_there_are_any(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[t.Any] = []
+
+    def look_up(wanted: list[t.Any], server: str, timeout: float) -> list[str]:
+        asked.append(([(item.fqdn, item.address) for item in wanted], server, timeout))
+        return [f"found {item.fqdn}" for item in wanted]
+
+    monkeypatch.setattr(overlay_probe, "call", lambda path, work, timeout: work())
+    monkeypatch.setattr(overlay_probe, "started_at", lambda pid: "1")
+    monkeypatch.setattr(overlay_probe, "look_up", look_up)
+    monkeypatch.setattr(overlay_probe, "probe", lambda targets, settings: [{"name": item.name} for item in targets])
+    targets = [
+        {"name": "h2", "address": "10.50.2.3"},
+        {"name": "h3", "address": "10.50.3.3", "fqdn": "h3.weave.local"},
+    ]
+    host.observed(container=True)
+    answer = run_module(
+        overlay_probe.main, state="probed", network=NETWORK, targets=targets, dns_server="172.17.0.1", lookup_timeout=3
+    )
+    assert [item["lookup"] for item in answer["results"]] == [None, "found h3.weave.local"]
+    assert asked == [([("h3.weave.local", "10.50.3.3")], "172.17.0.1", 3)]
+    host.observed(container=True)
+    run_module(overlay_probe.main, state="probed", network=NETWORK, targets=targets[:1], dns_server="172.17.0.1")
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"hostname": "probe_1"}, "hostname, 'probe_1', is no host name"),
+        ({"hostname": "-x"}, "hostname, '-x', is no host name"),
+        ({"hostname": "a..b"}, "hostname, 'a..b'"),
+        ({"hostname": "a" * 64}, "is no host name"),
+        ({"hostname": f"{'a' * 40}.{'b' * 40}"}, "more than 64 characters"),
+        ({"dns_search": "weave local"}, "dns_search, 'weave local'"),
+        ({"dns_server": "fd00::1"}, "dns_server='fd00::1' is neither an IPv4 address nor 'docker-bridge'"),
+        ({"lookup_timeout": 0}, "lookup_timeout=0"),
+        ({"targets": [{"name": "h2", "address": "10.0.0.1", "fqdn": "h2"}]}, "no dns_server to ask"),
+        ({"targets": [{"name": "h2", "address": "10.0.0.1", "fqdn": "h 2"}]}, "fqdn of target 'h2', 'h 2'"),
         ({"lifetime": 5}, "lifetime=5 is not within 10 to 3600"),
         ({"count": 0}, "count=0"),
         ({"interval": "nan"}, "interval=nan"),

@@ -12,34 +12,12 @@ import re
 import typing as t
 
 import pytest
-from overlay_helpers import GROUP, NAMES, App, inventory_of, play
+from overlay_helpers import GROUP, NAMES, App, Pinger, inventory_of, play
 from testinfra.host import Host
 
 FIRST, SECOND, LAST = NAMES[0], NAMES[1], NAMES[-1]
 TUNNELS = "crosshost.overlay.ovs_gre : Run | Make the tunnels to the other hosts"
 REST = {name: values for name, values in GROUP["hosts"].items() if name != LAST}
-
-
-class Pinger:
-    """Pings ten times a second from one application to another, until it is told to stop."""
-
-    def __init__(self, source: App, target: App) -> None:
-        self.source = source
-        source.host.check_output("rm -f /root/ping.log")
-        pid = source.host.check_output("docker inspect -f '{{.State.Pid}}' app")
-        # Ends by itself after ten minutes, should the test die.
-        ping = f"timeout 600 nsenter --net=/proc/{pid}/ns/net ping -i 0.1 -W 2 {target.address}"
-        source.host.check_output(
-            f"setsid sh -c 'exec {ping}' > /root/ping.log 2>&1 < /dev/null & sleep 1; pgrep -n -x ping > /root/ping.pid"
-        )
-
-    def stop(self) -> tuple[int, int]:
-        """Return how many requests were sent and how many were lost."""
-        self.source.host.check_output("kill -INT $(cat /root/ping.pid); sleep 1")
-        text = self.source.host.check_output("cat /root/ping.log; rm /root/ping.log /root/ping.pid")
-        match = re.search(r"(\d+) packets transmitted, (\d+) received", text)
-        assert match, text[-500:]
-        return int(match[1]), int(match[1]) - int(match[2])
 
 
 def test_a_host_leaves_and_comes_back(hosts: dict[str, Host], apps: dict[str, App], tmp_path: pathlib.Path) -> None:

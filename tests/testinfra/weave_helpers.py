@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of the Weave backend have in common: a module called on one host, and what the router says of itself."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import typing as t
+
+from overlay_helpers import GROUP, INVENTORY, NAMES, wait_for
+
+if t.TYPE_CHECKING:
+    from testinfra.host import Host
+
+UNDERLAY = {name: GROUP["hosts"][name]["overlay_underlay_ip"] for name in NAMES}
+CALL_TIMEOUT = 600  # seconds for one call of a module; a launch on an emulated CPU takes one minute
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What a module returned on one host, and all that Ansible printed."""
+
+    failed: bool
+    result: dict[str, t.Any]
+    text: str
+
+    def ok(self) -> dict[str, t.Any]:
+        """The result of a call that must have worked."""
+        assert not self.failed, self.result.get("msg", self.text)
+        return self.result
+
+    def refused(self) -> str:
+        """The message of a call that must have failed."""
+        assert self.failed, f"it worked: {self.result.get('commands')} {self.text[-1000:]}"
+        return str(self.result["msg"])
+
+
+def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
+    """Call a module of the collection on one host, with further arguments for Ansible."""
+    argv = ["ansible", f"--inventory={INVENTORY}", target, "-m", f"crosshost.overlay.{module}"]
+    argv += ["-a", json.dumps(options)] if options else []  # an empty object is taken for a free-form argument
+    env = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_SSH_PIPELINING": "1"}
+    done = subprocess.run(
+        [*argv, *args],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        timeout=CALL_TIMEOUT,
+        check=False,
+    )
+    text = done.stdout.decode(errors="replace")
+    match = re.search(r"^\S+ \| (SUCCESS|CHANGED|FAILED!?) => (\{.*\})", text, re.MULTILINE | re.DOTALL)
+    assert match, text
+    result, _end = json.JSONDecoder().raw_decode(match[2])
+    return Call(match[1].startswith("FAILED"), result, text)
+
+
+class Routers:
+    """The routers as site.yml declared them, and what becomes of them."""
+
+    def __init__(self, hosts: dict[str, Host]) -> None:
+        self.hosts = hosts
+        self.declared = {name: self._declared(name) for name in NAMES}
+
+    def _declared(self, name: str) -> dict[str, t.Any]:
+        """The options that describe the router as it runs."""
+        launch = dict(self.info(name)["launch"])
+        fast = launch.pop("fast_datapath")
+        for key in ("extra", "peers", "password_set"):
+            launch.pop(key)
+        main = self.info(name)["container"]
+        source, _sep, version = main["image"].partition("/weave:")
+        peers = [address for other, address in UNDERLAY.items() if other != name]
+        return {
+            **launch,
+            "fast_datapath": "auto" if fast else "disabled",
+            "image_source": source,
+            "version": version,
+            "peers": peers,
+        }
+
+    def info(self, name: str) -> dict[str, t.Any]:
+        """What weave_info returns."""
+        return t.cast("dict[str, t.Any]", call(name, "weave_info").ok()["weave"])
+
+    def launch(self, host: str, /, *args: str, **options: t.Any) -> Call:
+        """Call weave_launch with the declared options and these changes; a value of None leaves an option out."""
+        merged = {**self.declared[host], **options}
+        return call(host, "weave_launch", *args, **{key: value for key, value in merged.items() if value is not None})
+
+    def api(self, name: str, path: str, form: str = "") -> tuple[int, str]:
+        """Ask the router itself: exit status and text. Without a form it is a GET, with one a POST."""
+        body = f"{form!r}.encode()" if form else "None"
+        request = f"r.Request('http://127.0.0.1:6784{path}', {body}, dict(Accept='application/json'))"
+        code = f"import urllib.request as r; print(r.urlopen({request}, timeout=5).read().decode())"
+        done = self.hosts[name].run("python3 -c %s", code)
+        return done.rc, done.stdout
+
+    def report(self, name: str) -> dict[str, t.Any]:
+        """The router's own report."""
+        status, text = self.api(name, "/report")
+        assert status == 0, text
+        return t.cast("dict[str, t.Any]", json.loads(text))
+
+    def links(self, name: str) -> dict[str, dict[str, t.Any]]:
+        """The router's connections by the other end's address."""
+        found = self.report(name)["Router"]["Connections"] or []
+        return {item["Address"].rpartition(":")[0]: item for item in found}
+
+    def started(self, name: str) -> str:
+        """When the router's container was started; it changes with every relaunch."""
+        return self.hosts[name].check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' weave")
+
+    def whole(self) -> bool:
+        """Whether every router has an established link to every other."""
+        for name in NAMES:
+            status, text = self.api(name, "/report")
+            if status != 0 or not text.startswith("{"):
+                return False
+            connections = json.loads(text)["Router"]["Connections"] or []
+            up = {item["Address"].rpartition(":")[0] for item in connections if item["State"] == "established"}
+            if not {address for other, address in UNDERLAY.items() if other != name} <= up:
+                return False
+        return True
+
+    def restore(self) -> None:
+        """Bring all routers back to what was declared, side by side, and wait until they are linked."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for found in list(pool.map(self.launch, NAMES)):
+                found.ok()
+        self.settle()
+
+    def settle(self, seconds: float = 90) -> None:
+        """Wait until all routers are linked; failed links are tried again at once."""
+        for name in NAMES:
+            self.api(name, "/connect", "&".join(f"peer={item}" for item in self.declared[name]["peers"]))
+        wait_for("all routers are linked", self.whole, seconds)
