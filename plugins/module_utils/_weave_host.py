@@ -20,6 +20,7 @@ FAST_DATAPATH = ("openvswitch", "vxlan")
 LEGACY_TABLES = "/proc/net/ip_tables_names"  # tables of iptables-legacy that are loaded in this network namespace
 # What the role weave may have put on a host besides the router, by what it is for.
 FILES = {
+    "rejoin": "/etc/systemd/system/crosshost-weave-rejoin.service",
     "login_shells": "/etc/profile.d/crosshost-weave.sh",
     "script_ledger": _host.STATE_DIR + "/weave-script-installed",
     "expose": "/etc/crosshost-overlay/weave-expose.json",  # _weave_expose.RECORD_PATH

@@ -73,13 +73,14 @@ def leave(module: AnsibleModule, router: Router, have: Have, wish: Wish) -> list
     if held and not params["allow_attached"]:
         module.fail_json(
             msg=f"Nothing was changed: containers have addresses of the overlay and would lose them: {', '.join(held)}. "
-            "Remove or disconnect them ('docker network disconnect weave NAME'), or set allow_attached to true.",
+            "Remove or disconnect them ('docker network disconnect weave NAME'), or set allow_attached to true (role weave: weave_teardown_attached).",
             affected=held,
         )
     if have.router is None and have.database and not params["reset_force"]:
         module.fail_json(
             msg="Nothing was changed: no router runs that could give this host's addresses to the peers, so they would stay lost. "
-            "Start it first (state=started), or set reset_force to true and run 'weave rmpeer' with this host's name on one of the peers."
+            "Start it first (state=started), or set reset_force to true (role weave: weave_reset_force) "
+            "and run 'weave rmpeer' with this host's name on one of the peers."
         )
     router.reset(have, params["reset_force"])
     return held

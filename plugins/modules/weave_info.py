@@ -119,7 +119,7 @@ weave:
           V(backend) (nft or legacy) and V(legacy_rules), the number of rules and closed policies of iptables-legacy.
       type: dict
     files:
-      description: Whether the role P(crosshost.overlay.weave#role) put its files here, V(login_shells), V(script_ledger) and V(archive).
+      description: Which files of the role P(crosshost.overlay.weave#role) are here, by what they are for.
       type: dict
 """
 

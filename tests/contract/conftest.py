@@ -6,8 +6,8 @@
 
 CONTRACT_INVENTORY names an inventory with two hosts or more in the group "overlay" (default: the lab's); the first two are
 used and must not matter: their firewall, their "weave" and their containers are changed. WEAVE_SCRIPT and WEAVE_IMAGE_ARCHIVE
-name a real script and "docker save" archive; without them the stand-in is built. The hosts
-are reached as the inventory says, as root. CONTRACT_OWN_CLOCKS=1 says that each host has a clock of its own, which a test may set.
+name a real script and "docker save" archive; without them the stand-in is built. The hosts are reached as
+the inventory says, as root. CONTRACT_OWN_CLOCKS=1 says that each host has a clock of its own, which a test may set.
 
     .venv/bin/ansible-playbook -i localhost, molecule/shared/create.yml -e lab_hosts=2
     .venv/bin/pytest -c tests/contract/pytest.ini tests/contract

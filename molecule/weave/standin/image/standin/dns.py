@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -70,7 +71,8 @@ class Dns:
     def _answer_udp(self, packet: bytes, client: t.Any) -> None:
         answer = self._answer(packet, self._ask_udp)
         if answer:
-            self.udp.sendto(answer, client)
+            with contextlib.suppress(OSError):
+                self.udp.sendto(answer, client)
 
     def _serve_tcp(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import struct
 import threading
 import typing as t
 
@@ -143,6 +144,9 @@ class Router:
             link.serve(self._handle)
         except LinkError as reason:
             error = reason
+        except (ValueError, KeyError, TypeError, struct.error) as reason:
+            # Somebody who speaks something else.
+            error = LinkError(f"invalid message: {reason}")
         if link.remote.name:
             link.log(f"connection shutting down due to error: {error}")
         else:
