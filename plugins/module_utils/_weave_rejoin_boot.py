@@ -6,10 +6,9 @@
 """Start the containers that Docker gave up on because the network plugin of Weave Net came up after them.
 
 After a boot Docker brings back the containers on the network 'weave' and the router, which is that network's plugin, side by
-side, and needs the plugin for the former before it has started the latter: they stay stopped with the error 'plugin
-"weavemesh" not found' (seen with 20.10). The module weave_rejoin installs this file on the host, where a systemd unit runs it
-after each start of Docker. So it needs nothing but Python. It never starts the router: Docker's restart policy does that, and
-two starters would race.
+side, and needs the plugin for the former before it has started the latter: they stay stopped. The module weave_rejoin installs
+this file on the host, where a systemd unit runs it after each start of Docker. So it needs nothing but Python. It never starts
+the router: Docker's restart policy does that, and two starters would race.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ import sys
 import time
 import typing as t
 
-ERROR = re.compile(r'plugin "?weave(mesh)?"? not found')
+# After a boot, and after a restart of Docker, which finds the socket of the router that has just been stopped (both from 20.10.24).
+ERROR = re.compile(r'plugin "weave(mesh)?" not found|legacy plugin: .*%2Fweave(mesh)?\.sock/')
 POLICIES = ("always", "unless-stopped")
 BOOT_WAIT = 300.0  # seconds for Docker to start the router, and for that to serve
 COMMAND = 120.0  # seconds for one call of docker; the first start after a boot may have to wait for the plugin

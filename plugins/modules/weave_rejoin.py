@@ -13,7 +13,7 @@ author:
   - The crosshost.overlay authors (@crosshost)
 description:
   - Docker starts the containers on the network C(weave) and the router, which is the plugin of that network, at the same time, and
-    gives up on the former with C(plugin "weavemesh" not found) before the latter serves. They stay stopped, whatever their restart
+    gives up on the former, with an error such as C(plugin "weavemesh" not found), before the latter serves. They stay stopped, whatever their restart
     policy, after each boot and each restart of Docker.
   - This module starts those that are stopped for that reason and have the restart policy C(always) or C(unless-stopped), and
     installs the systemd unit C(crosshost-weave-rejoin.service), which does the same after each start of Docker.

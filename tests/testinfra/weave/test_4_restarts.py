@@ -35,7 +35,7 @@ def test_killed_router_is_back(hosts: dict[str, Host], apps: dict[str, App], rou
 def test_docker_restarted(hosts: dict[str, Host], apps: dict[str, App], routers: Routers) -> None:
     """Containers come back on the overlay."""
     hosts[LAST].check_output("systemctl restart docker")
-    wait_for("the overlay works after a restart of Docker", lambda: both_ways(apps), 90)
+    wait_for("the overlay works after a restart of Docker", lambda: both_ways(apps), 60)
     routers.settle()
     assert play("site", "--check", "--skip-tags=verify").ok().changed == set()
 

@@ -16,6 +16,11 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._weave_rejoin_bo
 
 ERROR = 'plugin "weavemesh" not found'  # State.Error as Docker 20.10.24 leaves it
 
+STALE = (
+    'legacy plugin: Post "http://%2Frun%2Fdocker%2Fplugins%2Fweavemesh.sock/Plugin.Activate": '
+    "dial unix /run/docker/plugins/weavemesh.sock: connect: connection refused"
+)
+
 
 def container(name: str, policy: str = "always", error: str = ERROR) -> dict[str, t.Any]:
     """A stopped container as docker inspect shows it."""
@@ -26,6 +31,10 @@ def container(name: str, policy: str = "always", error: str = ERROR) -> dict[str
     ("containers", "found"),
     [
         pytest.param([container("a"), container("b", "unless-stopped")], ["a", "b"], id="stranded"),
+        pytest.param([container("a", error=STALE)], ["a"], id="stale socket"),
+        pytest.param(
+            [container("a", error=STALE.replace("weavemesh", "flocker"))], [], id="stale socket of another plugin"
+        ),
         pytest.param([container("a", "no"), container("b", "on-failure")], [], id="not for Docker to start"),
         pytest.param([container("a", error="")], [], id="stopped by somebody"),
         pytest.param(
