@@ -63,8 +63,8 @@ demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it (Weav
 	@cat $(SUMMARY)
 
 .PHONY: bench
-bench: .venv lab-up ## Measure the overlay in the lab
-	@python dev/bench.py
+bench: .venv lab-up ## Measure the overlay in the lab (Weave Net: BACKEND=weave)
+	@BENCH_BACKEND=$(BACKEND) python dev/bench.py
 
 .PHONY: clean
 clean: ## Remove .venv and everything that checks and tests leave behind (the lab: make lab-down)

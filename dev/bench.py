@@ -4,6 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the overlay in the lab, as ratios within one run: python dev/bench.py [NAME...]
 
+The names that begin with weave_ set Weave Net up, the others Open vSwitch; without names it is those of BENCH_BACKEND.
+
 Every figure is the median of several rounds that alternate between the two things compared, so that a slow moment of the
 machine hits both. It prints: bench <name> value=<n> unit=<u> against=<what> ratio=<r>
 """
@@ -24,6 +26,7 @@ import typing as t
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAB = os.environ.get("BENCH_LAB", "lab")
 INVENTORY = ROOT / "inventories" / "lab" / "hosts.yml"
+WEAVE_VARS = ROOT / ".cache" / "weave" / "vars.yml"
 ROUNDS = 5
 TIMEOUT = 900  # seconds for one playbook run, the longest thing here
 MEGABYTES = 100  # for one throughput round: some seconds with the userspace datapath
@@ -57,7 +60,7 @@ def on(host: str, command: str, text: str = "") -> str:
     return done.stdout.decode()
 
 
-def play(text: str) -> float:
+def play(text: str, *options: str) -> float:
     """Run a playbook, given as text or as the name of one of ours, and return its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "play.yml")
@@ -65,7 +68,7 @@ def play(text: str) -> float:
         name = text if text.startswith("crosshost.") else str(path)
         start = time.monotonic()
         done = subprocess.run(
-            ["ansible-playbook", "-i", str(INVENTORY), name],
+            ["ansible-playbook", "-i", str(INVENTORY), *options, name],
             cwd=ROOT,
             capture_output=True,
             timeout=TIMEOUT,
@@ -189,27 +192,52 @@ def bench_throughput() -> None:
             )
 
 
+def bench_weave_unchanged() -> None:
+    """weave_launch on three routers that are as they should be, against a play that only pings them."""
+    launch = json.loads(on("h1", "docker inspect weave"))[0]["Args"]
+    seeds = next(word for word in launch if word.startswith("--ipalloc-init=")).partition("=")[2]
+    options = {"mtu": 1376, "ipalloc_init": seeds, "peers": [f"198.18.1.{10 + number}" for number in (1, 2, 3)]}
+    task = f"crosshost.overlay.weave_launch: {json.dumps(options)}"
+    text = "- {hosts: overlay, gather_facts: false, tasks: [{%s, register: done, failed_when: done is changed}]}"
+    value, floor = compare(lambda: play(text % task), lambda: play(PING % "overlay"))
+    report("weave_unchanged", value, "s", "one_ping_play", value / floor, "<=1.5")
+
+
+def bench_weave_second_run() -> None:
+    """site.yml on three hosts that are as they should be, against a play that only pings them."""
+    options = ("-e", "overlay_backend=weave", "-e", f"@{WEAVE_VARS}")
+    value, floor = compare(lambda: play("crosshost.overlay.site", *options), lambda: play(PING % "overlay"), 3)
+    report("weave_site_second_run", value, "s", "one_ping_play", value / floor, "<=15")
+
+
 BENCHES = {
     "tunnels_50": bench_tunnels_50,
     "tunnels_1000": bench_tunnels_1000,
     "second_run": bench_second_run,
     "throughput": bench_throughput,
+    "weave_unchanged": bench_weave_unchanged,
+    "weave_second_run": bench_weave_second_run,
 }
 
 
 def main() -> None:
     """Set up the overlay once, then measure."""
-    chosen = sys.argv[1:] or list(BENCHES)
+    backend = os.environ.get("BENCH_BACKEND", "ovs_gre")
+    chosen = sys.argv[1:] or [name for name in BENCHES if name.startswith("weave_") == (backend == "weave")]
     unknown = set(chosen) - set(BENCHES)
     if unknown:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
-    play("crosshost.overlay.site")
+    if any(name.startswith("weave_") for name in chosen):
+        subprocess.run([ROOT / "dev" / "weave_source.sh", WEAVE_VARS], timeout=TIMEOUT, check=True)
+        play("crosshost.overlay.site", "-e", "overlay_backend=weave", "-e", f"@{WEAVE_VARS}")
+    if any(not name.startswith("weave_") for name in chosen):
+        play("crosshost.overlay.site")
     try:
         for name in chosen:
             BENCHES[name]()
     finally:
         for host in ("h1", "h2"):
-            on(host, f"{OVS} --if-exists del-br br-bench")
+            on(host, f"! command -v ovs-vsctl >/dev/null || {OVS} --if-exists del-br br-bench")
 
 
 if __name__ == "__main__":

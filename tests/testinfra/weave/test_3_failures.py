@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 
 import pytest
-from overlay_helpers import NAMES, App, wait_for
+from overlay_helpers import LAB, NAMES, App, wait_for
 from testinfra.host import Host
 from weave_helpers import UNDERLAY, Routers
 
@@ -135,6 +136,20 @@ def test_connection_limit(routers: Routers) -> None:
     text = routers.launch(FIRST, connection_limit=1, wait_for="connected", wait_timeout=15).refused()
     assert "Connection limit reached" in text
     assert "raise connection_limit" in text
+
+
+def test_clocks_that_differ(hosts: dict[str, Host], routers: Routers) -> None:
+    """A router whose host is 20 minutes ahead does not get in; containers share a clock, so there it is the stand-in's own."""
+    ahead, back = ("echo 1200 > /etc/standin-clock-offset", "rm -f /etc/standin-clock-offset")
+    if not LAB:
+        ahead, back = ("date -s '+20 min'", "date -s '-20 min'")
+    hosts[LAST].check_output(ahead)
+    try:
+        text = routers.launch(LAST, connection_limit=197, wait_for="connected", wait_timeout=15).refused()
+    finally:
+        hosts[LAST].check_output(back)
+    assert re.search(r"host clock skew of -?1[12]\d\ds exceeds 900s limit", text), text
+    assert "bring them together" in text
 
 
 def test_names_that_collide(routers: Routers) -> None:
