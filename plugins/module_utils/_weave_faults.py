@@ -46,7 +46,7 @@ LINK: tuple[tuple[str, str], ...] = (
         "no answer on tcp {port} of {peer}: a firewall drops it or the host is down; open tcp {port} and udp {port}-{data} for the peers",
     ),
     (
-        r"UDP heartbeat",
+        r"UDP heartbeat|no working forwarders",
         "tcp {port} works and udp does not come through: open udp {port}-{data} between the hosts, in both directions",
     ),
     (

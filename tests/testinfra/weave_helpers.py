@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import logging
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ if t.TYPE_CHECKING:
     from testinfra.host import Host
 
 UNDERLAY = {name: GROUP["hosts"][name]["overlay_underlay_ip"] for name in NAMES}
+LOG = logging.getLogger("refused")
 CALL_TIMEOUT = 600  # seconds for one call of a module; a launch on an emulated CPU takes one minute
 
 
@@ -39,6 +41,7 @@ class Call:
     def refused(self) -> str:
         """The message of a call that must have failed."""
         assert self.failed, f"it worked: {self.result.get('commands')} {self.text[-1000:]}"
+        LOG.info("%s", self.result["msg"])  # shown with: -o log_cli=true -o log_cli_level=INFO
         return str(self.result["msg"])
 
 

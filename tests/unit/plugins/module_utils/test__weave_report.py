@@ -161,6 +161,7 @@ def test_recorded_failures_are_explained(name: str, peer: str, words: str, remed
         ),
         pytest.param("dial tcp :0->192.0.2.1:6783: connect: connection timed out", "firewall drops it", id="timeout"),
         pytest.param("timed out waiting for UDP heartbeat", "open udp 6783-6784", id="heartbeat"),
+        pytest.param("no working forwarders to 02:00:00:00:00:01(h1)", "open udp 6783-6784", id="forwarders"),
         pytest.param("Connection limit reached (200)", "raise connection_limit", id="limit"),
         pytest.param(
             "IP allocation was seeded by different peers (received: [a], ours: [b])", "ipalloc_init", id="seed"
