@@ -34,7 +34,7 @@ LINK: tuple[tuple[str, str], ...] = (
     (r"Unable to decrypt TCP msg", "the passwords of the two hosts differ; set the same password on both"),
     (
         r"connection refused",
-        "nothing listens on tcp {port} of {peer}, or its firewall refuses it; is the router running there (docker ps), on the same port?",
+        "nothing listens on tcp {port} of {peer}, or its firewall refuses it; see that the router runs there (docker ps), on the same port",
     ),
     (
         r"no route to host|host is unreachable|prohibited",

@@ -92,7 +92,7 @@ def test_same_password_encrypts(hosts: dict[str, Host], routers: Routers) -> Non
         pytest.param(
             "-p tcp --dport 6783 -j REJECT --reject-with tcp-reset",
             "connection refused",
-            "is the router running there",
+            "see that the router runs there",
             id="refused",
         ),
         pytest.param(

@@ -157,7 +157,7 @@ def test_recorded_failures_are_explained(name: str, peer: str, words: str, remed
             id="password there",
         ),
         pytest.param(
-            "dial tcp :0->192.0.2.1:6783: connect: connection refused", "is the router running there", id="refused"
+            "dial tcp :0->192.0.2.1:6783: connect: connection refused", "see that the router runs there", id="refused"
         ),
         pytest.param("dial tcp :0->192.0.2.1:6783: connect: connection timed out", "firewall drops it", id="timeout"),
         pytest.param("timed out waiting for UDP heartbeat", "open udp 6783-6784", id="heartbeat"),
