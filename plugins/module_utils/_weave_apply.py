@@ -221,8 +221,8 @@ class Router:
                 "the router started and its API on loopback stayed silent; a firewall in front of lo, a locked database in the container "
                 "weavedb or a host that is too slow (option launch_timeout) do that"
             )
-        parts = [f"Weave Net could not be launched: {why or f'status {result.rc}'}."]
-        parts += [f"Its log ends: {said}."] if said else []
+        parts = [f"Weave Net could not be launched: {why.rstrip('.') or f'status {result.rc}'}."]
+        parts += [f"Its log says: {said.rstrip('.')}."] if said else []
         parts += [f"Remedy: {remedy}."] if remedy else []
         parts.append(self.restore(have, aside))
         self.module.fail_json(msg=" ".join(parts), log=text.splitlines(), commands=self.commands, **result.failure())

@@ -176,7 +176,7 @@ def launch_remedy(text: str) -> str | None:
 def last_words(logs: str) -> str:
     """The line of a router's log that tells why it gave up."""
     lines = [line.strip() for line in logs.splitlines() if line.strip()]
-    for pattern in (r"^FATA|level=fatal|panic:", r"^ERRO|level=error", r"."):
+    for pattern in (r"^FATA|level=fatal|panic:", r"^ERRO|level=error", r"not defined|invalid|cannot|unable", r"."):
         for line in reversed(lines):
             if re.search(pattern, line):
                 return line

@@ -235,7 +235,12 @@ def test_slow_links_are_told_apart() -> None:
     [
         pytest.param("INFO: a\nFATA: b\nINFO: c", "FATA: b", id="fatal"),
         pytest.param("INFO: a\nERRO: b\nINFO: c", "ERRO: b", id="error"),
-        pytest.param("flag provided but not defined: --nosuch\nRun 'weave --help'", "Run 'weave --help'", id="last"),
+        pytest.param(
+            "flag provided but not defined: --nosuch\nSee 'weave --help'.",
+            "flag provided but not defined: --nosuch",
+            id="flag",
+        ),
+        pytest.param("INFO: a\nINFO: b", "INFO: b", id="last"),
         pytest.param("\n", "", id="none"),
     ],
 )
