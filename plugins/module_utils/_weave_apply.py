@@ -66,6 +66,7 @@ class Router:
 
     def apply(self, have: Have, plan: Plan, wish: Wish) -> None:
         """Do what the plan says; in check mode only record it."""
+        kept = {"cni": True} if have.record.get("cni") or not (have.record or _weave_state.cni_files()) else {}
         if plan.launch:
             self.check_launch(have)
         for ident in plan.leftovers:
@@ -80,7 +81,7 @@ class Router:
         self.call("/connect", plan.connect)
         self.call("/forget", plan.forget)
         if plan.record:
-            self.write_record(plan.record)
+            self.write_record({**plan.record, **kept})
 
     def call(self, path: str, peers: t.Sequence[str]) -> None:
         """Have the router connect to peers, or forget them."""
@@ -293,6 +294,11 @@ class Router:
                     f"The reset is not complete, {', '.join(left) or 'nothing'} is left: {result.reason}. Run it again; "
                     "if it stays, 'docker logs weave' and 'ip link show weave' tell more.",
                 )
+        # The launch put them there and the script leaves them; those that were there before the first launch stay.
+        for path in _weave_state.cni_files() if have.record.get("cni") else ():
+            self.commands.append(f"remove {path}")
+            if not self.module.check_mode:
+                _files.remove(path)
         if have.record:
             self.commands.append(f"remove {RECORD}")
             if not self.module.check_mode:

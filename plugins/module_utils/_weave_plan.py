@@ -184,7 +184,7 @@ def plan(have: Have, wish: Wish) -> Plan:
         connect=tuple(item for key, item in sorted(wanted.items()) if key not in there),
         forget=tuple(item for key, item in sorted(there.items()) if key not in wanted),
         leftovers=leftovers,
-        record=record if dict(have.record) != record else None,
+        record=record if {key: have.record.get(key) for key in record} != record else None,
     )
 
 

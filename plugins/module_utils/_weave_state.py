@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import re
 import typing as t
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +30,8 @@ HELPER = "crosshost-weave-exec"  # the script's own container, named so that it 
 PROGRAM = "/home/weave/weaver"  # the entry point of every release of the image
 RECORD = _host.STATE_DIR + "/weave.json"
 BRIDGE = "weave"
+# What every launch puts there for Kubernetes, on any host; a reset by the script leaves it.
+CNI_FOLDER, CNI_CONFIG = "/opt/cni/bin", "/etc/cni/net.d/10-weave.conflist"
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,12 @@ def read_record(path: str = RECORD) -> dict[str, t.Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def cni_files(folder: str = CNI_FOLDER, config: str = CNI_CONFIG) -> list[str]:
+    """The files of Weave Net's plugin for Kubernetes, links first."""
+    found = sorted(glob.glob(os.path.join(folder, "weave-*")), key=lambda path: (not os.path.islink(path), path))
+    return [*found, *([config] if os.path.lexists(config) else [])]
 
 
 def bridge_there() -> bool:

@@ -22,7 +22,12 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._weave_plan impo
     refusals,
     without_own,
 )
-from ansible_collections.crosshost.overlay.plugins.module_utils._weave_state import Container, Have, _container
+from ansible_collections.crosshost.overlay.plugins.module_utils._weave_state import (
+    Container,
+    Have,
+    _container,
+    cni_files,
+)
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures" / "weave"
 NAME = "02:00:00:00:00:01"
@@ -156,6 +161,22 @@ def test_seed_never_changes_once_set(init: str) -> None:
     args = plan(stopped, wish({"ipalloc_init": init})).args
     assert args is not None
     assert args.ipalloc_init == "seed=a"
+
+
+def test_what_else_is_recorded_is_no_difference() -> None:
+    assert plan(have(record={**RECORD, "cni": True}), WISH) == Plan()
+
+
+def test_files_for_kubernetes_are_found(tmp_path: pathlib.Path) -> None:
+    folder, config = tmp_path / "bin", tmp_path / "10-weave.conflist"
+    assert cni_files(str(folder), str(config)) == []
+    folder.mkdir()
+    for name in ("weave-plugin-2.9.0", "bridge", "loopback"):
+        (folder / name).touch()
+    (folder / "weave-net").symlink_to("weave-plugin-2.9.0")
+    config.touch()
+    names = [pathlib.Path(path).name for path in cni_files(str(folder), str(config))]
+    assert names == ["weave-net", "weave-plugin-2.9.0", "10-weave.conflist"]
 
 
 def test_missing_record_is_written() -> None:
