@@ -159,7 +159,8 @@ def plan(have: Have, wish: Wish) -> Plan:
     if settled:
         want = replace(want, ipalloc_init=str(have.record.get("init") or getattr(have.launch, "ipalloc_init", "")))
     targets = have.router.targets if have.router else ()
-    peers = wish.peers if wish.peers is not None else targets
+    former = targets if have.router else getattr(have.launch, "peers", ())
+    peers = wish.peers if wish.peers is not None else former
     if not want.name:
         want = replace(want, name=have.known("name", "name"))
     record = {

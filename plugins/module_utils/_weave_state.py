@@ -72,10 +72,11 @@ class Have:
 
     @property
     def launch(self) -> Launch | None:
-        """The arguments of the router, with the name and port it really has."""
-        if self.container is None or not self.container.router:
+        """The arguments of the router, or of the one set aside, with the name it really has."""
+        source = self.container or self.previous
+        if source is None or not source.router:
             return None
-        launch = _weave_args.parse(self.container.argv)
+        launch = _weave_args.parse(source.argv)
         if self.router is None:
             return launch
         return replace(launch, name=self.router.name, nickname=self.router.nickname or launch.nickname)

@@ -133,6 +133,15 @@ def test_launch_takes_the_peers_along() -> None:
     assert args.peers == ("192.0.2.7",)
 
 
+@pytest.mark.parametrize("place", ["container", "previous"])
+def test_launch_of_a_router_that_stopped_takes_its_peers_along(place: str) -> None:
+    stopped = t.cast(Container, _container(load("inspect", "encrypted")[0]))
+    state = dataclasses.replace(EMPTY, **{place: dataclasses.replace(stopped, status="exited")})
+    args = plan(state, wish(peers=None)).args
+    assert args is not None
+    assert args.peers == ("172.30.0.2",)
+
+
 def test_name_of_before_stays_when_none_is_asked_for() -> None:
     args = plan(have({"status": "exited"}, container=None, router=None), wish({"name": ""})).args
     assert args is not None
