@@ -49,7 +49,9 @@ def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
     """Call a module of the collection on one host, with further arguments for Ansible."""
     argv = ["ansible", f"--inventory={INVENTORY}", target, "-m", f"crosshost.overlay.{module}"]
     argv += ["-a", json.dumps(options)] if options else []  # an empty object is taken for a free-form argument
-    env = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_SSH_PIPELINING": "1"}
+    # Molecule's own configuration has results printed as YAML.
+    plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    env = {**os.environ, **plain, "ANSIBLE_SSH_PIPELINING": "1"}
     done = subprocess.run(
         [*argv, *args],
         env=env,
