@@ -86,20 +86,6 @@ def test_reset_gives_the_range_to_the_others(hosts: dict[str, Host], routers: Ro
 
 
 @pytest.mark.usefixtures("without_apps")
-def test_another_seed(routers: Routers) -> None:
-    """A host that was started with another list of seeds has a network of its own and cannot join this one."""
-    routers.launch(LAST, state="reset").ok()
-    other = {"ipalloc_init": "seed=02:00:00:00:00:99,02:00:00:00:00:98"}
-    routers.launch(LAST, peers=[], wait_for="ready", **other).ok()
-    text = routers.launch(LAST, wait_for="connected", wait_timeout=15, **other).refused()
-    assert "IP allocation was seeded by different peers" in text
-    assert "reset the hosts that are wrong" in text
-    routers.launch(LAST, state="reset").ok()
-    pairs = len(NAMES) * (len(NAMES) - 1)
-    assert f"verify: hosts={len(NAMES)} pairs={pairs} ok={pairs} failed=0" in play("site").ok().text
-
-
-@pytest.mark.usefixtures("without_apps")
 def test_teardown(hosts: dict[str, Host]) -> None:
     """The hosts lose what was brought to them."""
     predicted = play("teardown", "--check", *OPTIONS).ok().changed
