@@ -60,6 +60,27 @@ def rules(*argv: str) -> list[str]:
     ]
 
 
+def native() -> list[str]:
+    """Tables of nftables, without those that iptables and firewalld make."""
+    found: list[str] = []
+    for line in lines("nft", "list", "tables"):
+        dummy, family, name = line.split()
+        if name.startswith("firewalld") or (
+            family in ("ip", "ip6") and name in ("filter", "nat", "mangle", "raw", "security")
+        ):
+            continue
+        found += rules("nft", "list", "table", family, name)
+    return found
+
+
+def legacy() -> list[str]:
+    """Rules of iptables-legacy, if its table is loaded; asking would load it."""
+    if not os.path.exists("/proc/net/ip_tables_names"):
+        return []
+    with open("/proc/net/ip_tables_names", encoding="utf-8") as handle:
+        return rules("iptables-legacy-save") if "filter" in handle.read() else []
+
+
 def files() -> dict[str, str]:
     """Every file with its mode, owner and content."""
     found = {}
@@ -90,6 +111,12 @@ def main() -> None:
             + sorted(lines("ip", "-6", "route", "show")),
             "rules": sorted(lines("ip", "rule", "show")),
             "iptables": {table: rules("iptables-save", "-t", table) for table in ("filter", "nat", "mangle", "raw")},
+            "iptables legacy": legacy(),
+            "firewalld": {
+                name: lines("firewall-cmd", "--list-all-zones", *flags)
+                for name, flags in (("live", ()), ("permanent", ("--permanent",)))
+            },
+            "nftables": native(),
             "nftables of others": [line for line in rules("nft", "list", "tables") if "bystander" in line],
             "openvswitch": lines(
                 "ovs-vsctl", "--timeout=10", "--columns=name,datapath_type,fail_mode,external_ids", "list", "Bridge"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE: used by the modules of crosshost.overlay only; it may change in any release.
-"""A program of ours that systemd runs after each start of Docker: installed, kept and removed."""
+"""A program of ours that systemd runs, usually after each start of Docker: installed, kept and removed."""
 
 from __future__ import annotations
 
@@ -38,32 +38,37 @@ WantedBy=docker.service
 
 @dataclass(frozen=True)
 class Program:
-    """What to install: its source, the unit around it, and the unit's one argument. timeout in seconds."""
+    """What to install: its source, the unit around it, and the unit's one argument. timeout in seconds.
+
+    unit_text is a unit of another kind than UNIT, complete.
+    """
 
     name: str  # of the unit, without .service
     script: str  # file name below SCRIPT_FOLDER
     description: str
-    source: str
+    source: str | bytes
     python: str
     argument: str
     timeout: int
+    unit_text: str = ""
 
     @property
     def unit(self) -> str:
         """The unit's full name."""
         return f"{self.name}.service"
 
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, bytes]:
         """Every file with its content."""
         script = os.path.join(SCRIPT_FOLDER, self.script)
-        text = UNIT.format(
+        text = self.unit_text or UNIT.format(
             description=self.description,
             python=self.python,
             script=script,
             argument=self.argument,
             timeout=self.timeout,
         )
-        return {script: self.source, os.path.join(UNIT_FOLDER, self.unit): text}
+        source = self.source if isinstance(self.source, bytes) else self.source.encode()
+        return {script: source, os.path.join(UNIT_FOLDER, self.unit): text.encode()}
 
 
 class Installer:
@@ -81,16 +86,20 @@ class Installer:
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
     def install(self) -> None:
-        """Write what differs and have systemd run it with Docker."""
-        written = [self._write(path, text) for path, text in self.program.files().items()]
+        """Write what differs and have systemd run it."""
+        written = self.write()
         now = self.state()
-        if any(written) or now.get("NeedDaemonReload") == "yes":
+        if written or now.get("NeedDaemonReload") == "yes":
             self.systemctl.write("daemon-reload")
         if now.get("UnitFileState") != "enabled":
             self.systemctl.write("enable", self.program.unit)
         # Active is what makes systemd stop it with Docker, and so run it again.
         if now.get("ActiveState") != "active":
             self.systemctl.write("start", self.program.unit)
+
+    def write(self) -> bool:
+        """Write what differs, no more; says whether anything did."""
+        return any([self._write(path, data) for path, data in self.program.files().items()])
 
     def remove(self) -> None:
         """Take it away, as far as it is there."""
@@ -104,13 +113,13 @@ class Installer:
         if gone:
             self.systemctl.write("daemon-reload")
 
-    def _write(self, path: str, text: str) -> bool:
-        if _files.read(path) == text:
+    def _write(self, path: str, data: bytes) -> bool:
+        if _files.read_bytes(path) == data:
             return False
         self.commands.append(f"write {path}")
         if not self.module.check_mode:
             try:
-                _files.write_atomic(path, text.encode())
+                _files.write_atomic(path, data)
             except OSError as exc:
                 self.module.fail_json(
                     msg=f"{path} could not be written: {exc}. Free space or make the file system writable, then run again."

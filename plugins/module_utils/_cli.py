@@ -131,37 +131,46 @@ class Cli:
 
     def run_raw(self, *args: str, timeout: float | None = None) -> Result:
         """Run a command whatever the mode and return what happened; never fails."""
-        argv = [*self._base, *args]
         limit = self.timeout if timeout is None else timeout
-        env = {**os.environ, **self._env, "LANGUAGE": "C", "LC_ALL": "C"}
-        try:
-            # A session of its own, so that a timeout stops the children of the tool as well.
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=env,
-                start_new_session=True,
-            )
-        except OSError as exc:
-            return Result(tuple(argv), STATUS_NOT_STARTED, "", str(exc), False, limit)
-        try:
-            out, err = process.communicate(timeout=limit)
-            return Result(tuple(argv), process.returncode, _text(out), _text(err), False, limit)
-        except subprocess.TimeoutExpired:
-            _kill_group(process)
-        try:
-            out, err = process.communicate(timeout=GRACE)
-        except subprocess.TimeoutExpired:  # a child left the group and holds the pipes open
-            out, err = b"", b""
-        return Result(tuple(argv), STATUS_TIMEOUT, _text(out), _text(err), True, limit)
+        return run_bounded([*self._base, *args], limit, env=self._env)
 
     def _checked(self, args: t.Sequence[str], ok: t.Container[int], timeout: float | None) -> Result:
         result = self.run_raw(*args, timeout=timeout)
         if result.timed_out or result.rc not in ok:
             self.fail(result)
         return result
+
+
+def run_bounded(
+    argv: t.Sequence[str],
+    timeout: float,
+    *,
+    env: t.Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> Result:
+    """Run one command and return what happened; never fails. timeout in seconds, stdin is text for it to read."""
+    try:
+        # A session of its own, so that a timeout stops the children of the tool as well.
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {}), "LANGUAGE": "C", "LC_ALL": "C"},
+            start_new_session=True,
+        )
+    except OSError as exc:
+        return Result(tuple(argv), STATUS_NOT_STARTED, "", str(exc), False, timeout)
+    try:
+        out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=timeout)
+        return Result(tuple(argv), process.returncode, _text(out), _text(err), False, timeout)
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+    try:
+        out, err = process.communicate(timeout=GRACE)
+    except subprocess.TimeoutExpired:  # a child left the group and holds the pipes open
+        out, err = b"", b""
+    return Result(tuple(argv), STATUS_TIMEOUT, _text(out), _text(err), True, timeout)
 
 
 def _text(data: bytes) -> str:

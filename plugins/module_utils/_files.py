@@ -48,6 +48,15 @@ def read(path: str) -> str | None:
         return None
 
 
+def read_bytes(path: str) -> bytes | None:
+    """Return a file's content, None when there is none."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return None
+
+
 def remove(path: str) -> None:
     """Remove a file and, when it was the last one in there, its folder; both may be gone."""
     if os.path.lexists(path):

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import typing as t
 
 import pytest
 import testinfra
-from overlay_helpers import INVENTORY, LAB, NAMES, App, wait_for
+from overlay_helpers import INVENTORY, LAB, NAMES, NETWORK, App, wait_for
 from testinfra.host import Host
+from weave_helpers import Routers
 
 
 @pytest.fixture(scope="session")
@@ -23,14 +25,26 @@ def hosts() -> dict[str, Host]:
 
 @pytest.fixture(scope="session")
 def apps(hosts: dict[str, Host]) -> t.Iterator[dict[str, App]]:
-    """An application on every host, for as long as the tests run."""
-    started = {name: App(host, name) for name, host in hosts.items()}
-    for app in started.values():
-        app.stop()
-        app.start()
+    """An application on every host, on Weave Net with a name, for as long as the tests run."""
+    started = {}
+    for name, host in hosts.items():
+        options = ""
+        if NETWORK == "weave":
+            # The way the router's own documentation has it; its output ends as a terminal's.
+            names = host.check_output("weave dns-args | tr -d '\\r'")
+            options = f"--hostname {name}-app.weave.local {names}"
+        started[name] = App(host, name, options)
+        started[name].stop()
+        started[name].start()
     yield started
     for app in started.values():
         app.stop()
+
+
+@pytest.fixture(scope="session")
+def routers(hosts: dict[str, Host]) -> Routers:
+    """The routers of Weave Net as they were declared when the tests began."""
+    return Routers(hosts)
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +68,11 @@ def reboot(hosts: dict[str, Host]) -> t.Callable[[str], None]:
         wait_for(f"{name} answers after its reboot", back, 180)
 
     return do
+
+
+def pytest_report_header() -> str:
+    """Say what the tests run against."""
+    real = os.environ.get("WEAVE_SCRIPT")
+    if NETWORK != "weave":
+        return f"overlay: the Docker network {NETWORK}"
+    return f"weave: {f'Weave Net itself, from {real}' if real else 'the stand-in, molecule/weave/standin'}"

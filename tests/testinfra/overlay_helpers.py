@@ -12,6 +12,7 @@ change the overlay, so never use hosts that matter.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -95,6 +96,19 @@ def wait_for(what: str, condition: t.Callable[[], bool], seconds: float = 90) ->
     while not condition():
         assert time.monotonic() < end, f"not within {seconds:g} seconds: {what}"
         time.sleep(1)
+
+
+def snapshot(host: Host) -> dict[str, t.Any]:
+    """What the host looks like now."""
+    source = (ROOT / "tests" / "snapshot.py").read_text(encoding="utf-8")
+    return t.cast("dict[str, t.Any]", json.loads(host.check_output("python3 -c %s", source)))
+
+
+def differences(one: t.Any, other: t.Any, path: str = "") -> list[str]:
+    """What differs, by its path; pytest's own diff of a whole host is too long to read."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [text for key in {*one, *other} for text in differences(one.get(key), other.get(key), f"{path}/{key}")]
+    return [] if one == other else [f"{path}: {one!r} became {other!r}"]
 
 
 class App:

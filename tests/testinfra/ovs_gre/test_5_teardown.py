@@ -9,26 +9,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import typing as t
 
-from overlay_helpers import NAMES, ROOT, App, play
+from overlay_helpers import NAMES, App, differences, play, snapshot
 from testinfra.host import Host
 
 SNAPSHOTS = pathlib.Path(os.environ.get("OVERLAY_SNAPSHOTS", "."))
 OPTIONS = ("-e", "docker_engine_remove=true", "-e", "ovs_gre_remove_packages=true")
-
-
-def snapshot(host: Host) -> dict[str, object]:
-    """What the host looks like now."""
-    source = (ROOT / "tests" / "snapshot.py").read_text(encoding="utf-8")
-    return json.loads(host.check_output("python3 -c %s", source))
-
-
-def differences(one: t.Any, other: t.Any, path: str = "") -> list[str]:
-    """What differs, by its path; pytest's own diff of a whole host is too long to read."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return [text for key in {*one, *other} for text in differences(one.get(key), other.get(key), f"{path}/{key}")]
-    return [] if one == other else [f"{path}: {one!r} became {other!r}"]
 
 
 def test_teardown_refuses_while_containers_use_the_network(apps: dict[str, App]) -> None:

@@ -10,7 +10,7 @@ import os
 import pathlib
 
 import pytest
-from overlay_helpers import NAMES, ROOT, App, play, wait_for
+from overlay_helpers import NAMES, App, play, snapshot, wait_for
 from testinfra.host import Host
 from weave_helpers import Routers
 
@@ -92,9 +92,7 @@ def test_teardown(hosts: dict[str, Host]) -> None:
     assert play("teardown", *OPTIONS).ok().changed == predicted
     for name in NAMES:
         then = json.loads((SNAPSHOTS / f"snapshot-{name}.json").read_text(encoding="utf-8"))
-        now = json.loads(
-            hosts[name].check_output("python3 -c %s", (ROOT / "tests" / "snapshot.py").read_text(encoding="utf-8"))
-        )
+        now = snapshot(hosts[name])
         assert {card: now["links"].get(card) for card in then["links"]} == then["links"]
         assert not {"weave", "datapath"} & set(now["links"])
         assert not [path for path in now["files"] if "crosshost" in path or path.endswith("/weave")]

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of firewalls have in common: which host has which firewall, and ways to look at and through it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import socket
+import subprocess
+import typing as t
+
+from overlay_helpers import LAB, NAMES, App, wait_for
+from weave_helpers import UNDERLAY, call
+
+if t.TYPE_CHECKING:
+    from testinfra.host import Host
+    from weave_helpers import Routers
+
+# As molecule/firewall/prepare.yml made them: what each host's firewalls are called, and what restarts and reloads them.
+FIREWALLS = {
+    "h1": ["firewalld"],
+    "h2": ["iptables-nft"],
+    "h3": ["nftables"],
+    "h4": ["ufw"],
+    "h5": ["iptables-nft"],
+    "h6": ["iptables-legacy", "iptables-nft"],
+}
+UNITS = {
+    "h1": "firewalld",
+    "h2": "netfilter-persistent",
+    "h3": "nftables",
+    "h4": "ufw",
+    "h5": "netfilter-persistent",
+    "h6": "administrators-firewall",
+}
+RELOADS = {"h1": "firewall-cmd --reload", "h3": "systemctl reload nftables", "h4": "ufw reload"}
+OUTSIDER = UNDERLAY["h1"].rpartition(".")[0] + ".1"  # this machine, on the underlay and no peer
+TCP = (6781, 6782, 6783, 6784, 53, 2375, 12375)
+UDP = (6783, 6784)
+LISTEN = """
+import select, socket, sys, time
+bound = {}
+for port in map(int, sys.argv[1:]):
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.bind(("", port))
+    bound[one] = port
+end = time.monotonic() + 8
+while time.monotonic() < end:
+    for one in select.select(list(bound), [], [], 0.5)[0]:
+        data, sender = one.recvfrom(100)
+        print(sender[0], bound[one], flush=True)
+"""
+SEND = """
+import socket, sys
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for target in sys.argv[2:]:
+    for port in map(int, sys.argv[1].split(",")):
+        one.sendto(b"x", (target, port))
+"""
+
+
+def everywhere(hosts: dict[str, Host], command: str, names: t.Iterable[str] = NAMES) -> None:
+    """Run a shell command on these hosts, side by side; it must work."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: hosts[name].check_output(command), names))
+
+
+def each(commands: t.Mapping[str, str], hosts: dict[str, Host]) -> None:
+    """Run each host's own command, side by side; it must work."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: hosts[name].check_output(commands[name]), commands))
+
+
+def ring(apps: dict[str, App]) -> bool:
+    """Whether every application reaches the next one."""
+    return all(apps[name].reaches(apps[after], 1) for name, after in zip(NAMES, [*NAMES[1:], NAMES[0]], strict=True))
+
+
+def options(name: str) -> dict[str, t.Any]:
+    """The options of firewalld_fix as the role gives them to this host."""
+    return {"backend": "weave", "peers": list(UNDERLAY.values()), "address": UNDERLAY[name]}
+
+
+def found(name: str, **changed: t.Any) -> dict[str, t.Any]:
+    """What firewall_info finds on a host."""
+    return t.cast("dict[str, t.Any]", call(name, "firewall_info", **{**options(name), **changed}).ok()["firewall"])
+
+
+def tcp_open(address: str, ports: t.Sequence[int] = TCP) -> set[int]:
+    """TCP ports that answer this machine, which is no peer."""
+
+    def answers(port: int) -> bool:
+        with socket.socket() as one:
+            one.settimeout(2)
+            one.bind((OUTSIDER, 0))
+            return one.connect_ex((address, port)) == 0
+
+    with concurrent.futures.ThreadPoolExecutor(len(ports)) as pool:
+        return {port for port, is_open in zip(ports, pool.map(answers, ports), strict=True) if is_open}
+
+
+def tcp_open_from(host: Host, address: str, ports: t.Sequence[int] = TCP) -> set[int]:
+    """TCP ports that answer a peer."""
+    code = (
+        "import socket, sys, concurrent.futures as f\n"
+        "def answers(port):\n"
+        "    one = socket.socket(); one.settimeout(2)\n"
+        "    return one.connect_ex((sys.argv[1], port)) == 0\n"
+        "ports = list(map(int, sys.argv[2:]))\n"
+        "print(*[p for p, a in zip(ports, f.ThreadPoolExecutor(8).map(answers, ports)) if a])"
+    )
+    arguments = " ".join(map(str, ports))
+    return {int(port) for port in host.check_output(f"python3 -c %s {address} {arguments}", code).split()}
+
+
+def container_exec(name: str, *argv: str) -> None:
+    """Run a command in a lab host without ssh."""
+    subprocess.run(["docker", "exec", f"{LAB}-{name}", *argv], check=True, timeout=60)
+
+
+def healed(apps: dict[str, App], routers: Routers) -> None:
+    """Wait until the overlay works again without Ansible."""
+    wait_for("all routers are linked", routers.whole, 120)
+    wait_for("containers reach each other", lambda: ring(apps), 60)
