@@ -12,7 +12,6 @@ TARGETS ?=
 SCENARIOS ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-LAB_INVENTORY := inventories/lab/hosts.yml
 SUMMARY := .cache/verify_summary
 
 # What a target needs is made in the order in which it is listed, also with "make -j".

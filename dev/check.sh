@@ -32,7 +32,7 @@ gate_format() { ruff format --check --diff .; }
 gate_lint() { ruff check .; }
 gate_types() {
     local scripts
-    mapfile -t scripts < <(compgen -G 'dev/*.py' && compgen -G 'lab/*.py')
+    mapfile -t scripts < <(compgen -G 'dev/*.py' && compgen -G 'lab/*.py' && compgen -G 'lab/vm/*.py')
     mypy --config-file pyproject.toml --cache-dir .cache/mypy "${scripts[@]}"
     cd "$collections"
     mypy --config-file "$root/pyproject.toml" --cache-dir "$root/.cache/mypy" ansible_collections/crosshost/overlay/plugins

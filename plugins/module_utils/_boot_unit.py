@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _files
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
@@ -40,7 +40,7 @@ WantedBy=docker.service
 class Program:
     """What to install: its source, the unit around it, and the unit's one argument. timeout in seconds.
 
-    unit_text is a unit of another kind than UNIT, complete.
+    others are units of another kind to have instead of UNIT, by full name, complete.
     """
 
     name: str  # of the unit, without .service
@@ -50,25 +50,26 @@ class Program:
     python: str
     argument: str
     timeout: int
-    unit_text: str = ""
+    others: t.Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def unit(self) -> str:
-        """The unit's full name."""
-        return f"{self.name}.service"
-
-    def files(self) -> dict[str, bytes]:
-        """Every file with its content."""
-        script = os.path.join(SCRIPT_FOLDER, self.script)
-        text = self.unit_text or UNIT.format(
+    def units(self) -> dict[str, str]:
+        """Every unit with its text."""
+        if self.others:
+            return dict(self.others)
+        text = UNIT.format(
             description=self.description,
             python=self.python,
-            script=script,
+            script=os.path.join(SCRIPT_FOLDER, self.script),
             argument=self.argument,
             timeout=self.timeout,
         )
+        return {f"{self.name}.service": text}
+
+    def files(self) -> dict[str, bytes]:
+        """Every file with its content."""
         source = self.source if isinstance(self.source, bytes) else self.source.encode()
-        return {script: source, os.path.join(UNIT_FOLDER, self.unit): text.encode()}
+        units = {os.path.join(UNIT_FOLDER, name): text.encode() for name, text in self.units().items()}
+        return {os.path.join(SCRIPT_FOLDER, self.script): source, **units}
 
 
 class Installer:
@@ -79,32 +80,36 @@ class Installer:
         self.systemctl = Cli(module, "systemctl", timeout=timeout, package="systemd")
         self.commands = self.systemctl.commands
 
-    def state(self) -> dict[str, str]:
-        """What systemd knows of the unit."""
+    def state(self, unit: str = "") -> dict[str, str]:
+        """What systemd knows of a unit, if none is named of the only one."""
         names = ("LoadState", "UnitFileState", "ActiveState", "NeedDaemonReload")
-        lines = self.systemctl.read("show", self.program.unit, "--property=" + ",".join(names))[1].splitlines()
+        unit = unit or f"{self.program.name}.service"
+        lines = self.systemctl.read("show", unit, "--property=" + ",".join(names))[1].splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
     def install(self) -> None:
         """Write what differs and have systemd run it."""
         written = self.write()
-        now = self.state()
-        if written or now.get("NeedDaemonReload") == "yes":
+        states = {name: self.state(name) for name in self.program.units()}
+        if written or any(now.get("NeedDaemonReload") == "yes" for now in states.values()):
             self.systemctl.write("daemon-reload")
-        if now.get("UnitFileState") != "enabled":
-            self.systemctl.write("enable", self.program.unit)
-        # Active is what makes systemd stop it with Docker, and so run it again.
-        if now.get("ActiveState") != "active":
-            self.systemctl.write("start", self.program.unit)
+        for name, text in self.program.units().items():
+            if states[name].get("UnitFileState") != "enabled" or not _linked(name, text):
+                self.systemctl.write("reenable", name)
+            # Active is what makes systemd stop it with Docker, and so run it again.
+            if states[name].get("ActiveState") != "active" and "RemainAfterExit=yes" in text:
+                self.systemctl.write("start", name)
 
     def write(self) -> bool:
         """Write what differs, no more; says whether anything did."""
-        return any([self._write(path, data) for path, data in self.program.files().items()])
+        written = [self._write(path, data) for path, data in self.program.files().items()]
+        return any(written)
 
     def remove(self) -> None:
         """Take it away, as far as it is there."""
-        if self.state().get("LoadState") != "not-found":
-            self.systemctl.write("disable", "--now", self.program.unit)
+        for name in self.program.units():
+            if self.state(name).get("LoadState") != "not-found":
+                self.systemctl.write("disable", "--now", name)
         gone = [path for path in self.program.files() if os.path.lexists(path)]
         for path in gone:
             self.commands.append(f"rm {path}")
@@ -125,3 +130,9 @@ class Installer:
                     msg=f"{path} could not be written: {exc}. Free space or make the file system writable, then run again."
                 )
         return True
+
+
+def _linked(name: str, text: str) -> bool:
+    """Whether everything that shall want the unit does; an older text of it may have named fewer."""
+    wanting = [word for line in text.splitlines() if line.startswith("WantedBy=") for word in line[9:].split()]
+    return all(os.path.lexists(os.path.join(UNIT_FOLDER, f"{other}.wants", name)) for other in wanting)

@@ -31,6 +31,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_ju
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_read import (
     BINDABLE,
     BUS,
+    DOCKER_ZONE,
     ZONE,
     Section,
     Side,
@@ -101,7 +102,7 @@ def plan(state: State, flows: t.Sequence[Flow], context: Context, present: bool)
             f"The zone {ZONE} is empty and gone with the next 'firewall-cmd --reload'; "
             f"that was left to you, for it would also undo: {'; '.join(unsaved[:5])}."
         )
-    if reloads and "docker" in state.live.zones:
+    if reloads and DOCKER_ZONE in state.live.zones:
         notes.append(
             "firewalld is reloaded, which may take Docker's rules away for a moment; Docker puts them back, but version 20.10 keeps "
             "containers of different networks apart again only after 'systemctl restart docker'."
@@ -151,7 +152,7 @@ def _input(state: State, side: Side, flow: Flow, context: Context, blocks: list[
     stopped: dict[str, list[str]] = {}
     closed: set[str] = set()
     for source in sources or ("",):
-        packet = Packet("input", flow.family, flow.protocol, 0, network(source), network(flow.destination))
+        packet = Packet("input", flow.family, flow.protocol, 0, network(source), network(flow.destination), flow.iif)
         where = place(state, side, packet, interface)
         by_zone.setdefault(where.zone, []).append(source)
         verdict = Verdict(True)
@@ -228,8 +229,8 @@ def _forward(state: State, side: Side, flow: Flow, blocks: list[Block], notes: l
         )
     elif not bindable:
         notes.append(
-            f"{flow.iif} is in no zone of firewalld, which stops {flow.label}. Docker puts its bridges into the zone docker, but only if "
-            "it was started after firewalld: 'systemctl restart docker', then run this again."
+            f"{flow.iif} is in no zone of firewalld, which stops {flow.label}. Docker puts its bridges into the zone {DOCKER_ZONE}, but "
+            "only if it was started after firewalld: 'systemctl restart docker', then run this again."
         )
     elif not any(zone.words("forward") for zone in side.zones.values()):
         notes.append("This firewalld is older than 0.9 and has no forwarding inside a zone; upgrade it.")

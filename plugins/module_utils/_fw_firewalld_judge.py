@@ -21,6 +21,7 @@ from functools import lru_cache
 
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_read import (
     BINDABLE,
+    DOCKER_ZONE,
     Section,
     Side,
     State,
@@ -143,9 +144,10 @@ def place(state: State, side: Side, packet: Packet, interface: str) -> Place:
                     return Place(zone.name, f"for source {source}", True)
     zone_name = side.zone_of_interface(interface) if interface else ""
     if interface and not zone_name and interface not in BINDABLE:
-        zone_name = state.live.zone_of_interface(
-            interface
-        )  # NetworkManager and Docker bind live only, again after each reload
+        # NetworkManager and Docker bind live only, again after each reload
+        zone_name = state.live.zone_of_interface(interface)
+    if packet.iif and not zone_name and interface not in BINDABLE and state.docker_attached:
+        zone_name = DOCKER_ZONE
     if zone_name in side.zones:
         return Place(zone_name, f"of {interface}", True)
     return Place(state.default_zone, f"of {interface}, which is in no other zone" if interface else "by default", False)
@@ -161,9 +163,7 @@ def judge(state: State, side: Side, packet: Packet, where: Place) -> Verdict:
             verdict = _decide(state, policy, packet, "policy")
             if verdict is not None:
                 return verdict if verdict.passes else Verdict(False, verdict.rule, False)
-    verdict = (
-        _forwarded(side, zone, packet, where) if packet.hook == "forward" else _decide(state, zone, packet, "zone")
-    )
+    verdict = _forwarded(side, zone, packet) if packet.hook == "forward" else _decide(state, zone, packet, "zone")
     if verdict is not None:
         return verdict
     for policy in policies:
@@ -208,9 +208,9 @@ def _governs(policy: Section, state: State, side: Side, packet: Packet, where: P
     return "ANY" in egress or (out.bound and out.zone in egress)
 
 
-def _forwarded(side: Side, zone: Section, packet: Packet, where: Place) -> Verdict | None:
-    """Forwarding inside a zone; it needs both interfaces bound to it, the default zone's catch-all does not count."""
-    inside = where.bound and zone.forward and side.zone_of_interface(packet.oif) == zone.name
+def _forwarded(side: Side, zone: Section, packet: Packet) -> Verdict | None:
+    """Forwarding inside a zone: to interfaces bound to it; those that are only by default in the default zone do not count."""
+    inside = zone.forward and side.zone_of_interface(packet.oif) == zone.name
     return Verdict(True) if inside else None
 
 

@@ -24,6 +24,7 @@ FAILED = 251
 UNKNOWN_OPTION = 2
 JOURNAL = "Look at 'journalctl -u firewalld', put it right, restart it with 'systemctl restart firewalld', then run this again"
 
+DOCKER_ZONE = "docker"
 BUS = "org.fedoraproject.FirewallD1"
 BUS_PATH = "/org/fedoraproject/FirewallD1"
 CONFIG_PATH = "/org/fedoraproject/FirewallD1/config"
@@ -107,6 +108,7 @@ class State:
     last_rules: t.Mapping[str, str] = field(default_factory=dict)  # chain -> its last rule, verbatim
     objects: t.Mapping[str, str] = field(default_factory=dict)  # zone -> D-Bus path of its permanent settings
     unsaved: tuple[str, ...] = ()  # differences between live and permanent outside zones and policies
+    docker_attached: bool = False  # its bridges are in the zone docker, or will be: a second or so after a reload
     network_manager: bool = False  # it gives interfaces back to their zones after a reload
 
 
@@ -118,14 +120,17 @@ def running(run: Run) -> str:
 
 
 def docker_detached(run: Run) -> bool:
-    """Whether dockerd runs beside firewalld without knowing it: it was started first, so it does not restore its rules.
+    """Whether dockerd runs beside firewalld without knowing it, so that it does not restore its rules.
 
-    dockerd connects to D-Bus once, when it starts, and only if firewalld runs then.
+    dockerd connects to D-Bus once, when it starts, and only if firewalld runs then; a restart of D-Bus ends that.
     """
+    return _bus_has(run, BUS) and run(("pidof", "dockerd")).rc == 0 and not _bus_has(run, "dockerd")
+
+
+def _bus_has(run: Run, word: str) -> bool:
+    """Whether a name or a program is on the system's D-Bus: 'name pid program user ...'."""
     listing = run(("busctl", "list", "--no-pager", "--no-legend"))
-    if listing.rc != 0 or BUS not in listing.out or run(("pidof", "dockerd")).rc != 0:
-        return False
-    return not any(line.split()[2:3] == ["dockerd"] for line in listing.out.splitlines())
+    return listing.rc == 0 and any(word in line.split()[0:3:2] for line in listing.out.splitlines())
 
 
 def observe(run: Run, context: Context) -> tuple[State, ...]:
@@ -151,6 +156,7 @@ def observe(run: Run, context: Context) -> tuple[State, ...]:
             last_rules=_last_rules(run, backend),
             objects=_objects(run, {section.name for section in used if section.name in permanent.zones}),
             unsaved=_unsaved(run) if may_reload else (),
+            docker_attached=_bus_has(run, "dockerd"),
             network_manager=run(("systemctl", "is-active", "NetworkManager")).rc == 0,
         ),
     )

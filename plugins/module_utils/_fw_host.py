@@ -34,7 +34,8 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_wish import 
 
 LOCK = "/run/crosshost-overlay/firewall.lock"
 LOCK_WAIT = 120.0  # seconds that the other one may take; it is the module or the unit of this host
-ROUNDS = 3  # somebody else may change rules between reading and writing
+SETTLE = 3.0  # seconds; Docker 20.10 has its chains back 1 to 2 s after a reload of firewalld 1.3.3
+ROUNDS = 4  # somebody else may change rules between reading and writing
 SHOWN_LINES = 40  # of what a command reads; hundreds of peers make thousands
 # In this order: what firewalld and ufw open is not opened a second time in the rules they make of it.
 LAYERS: tuple[t.Any, ...] = (_fw_firewalld, _fw_ufw, _fw_iptables, _fw_nft)
@@ -70,19 +71,26 @@ def locked(path: str = LOCK, wait: float = LOCK_WAIT) -> t.Iterator[None]:
     """Keep the module and the unit of this host from working at the same time."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     end = time.monotonic() + wait
-    with open(path, "w", encoding="utf-8") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise FirewallError(
-                        f"Another run has worked on this host's firewall for more than {wait:g} s (lock {path}); "
-                        "'systemctl status crosshost-overlay-firewall' and 'fuser -v' on that file tell which. Nothing was changed."
-                    ) from None
-                time.sleep(0.2)
-        yield
+    while True:
+        with open(path, "w", encoding="utf-8") as handle:
+            if _take(handle, path):
+                yield
+                return
+        if time.monotonic() >= end:
+            raise FirewallError(
+                f"Another run has worked on this host's firewall for more than {wait:g} s (lock {path}); 'systemctl status "
+                "crosshost-overlay-firewall' and 'fuser -v' on that file tell which. Nothing was changed."
+            )
+        time.sleep(0.2)
+
+
+def _take(handle: t.IO[str], path: str) -> bool:
+    """Try to lock the file, which must still be the one at that path: whoever held it may have removed it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(handle.fileno()), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def survey(run: Run, wish: Wish | None) -> Survey:
@@ -140,12 +148,17 @@ def reconcile(run: Run, wish: Wish | None) -> tuple[Survey, list[LayerPlan]]:
     if services.steps:
         apply(run, [services])
         done.append(services)
+        time.sleep(SETTLE)
     seen = survey(run, wish)
     for dummy in range(ROUNDS):
         if not seen.pending:
             return seen, done
-        apply(run, seen.pending)
-        done.extend(seen.pending)
+        for plan in seen.pending:
+            apply(run, [plan])
+            done.append(plan)
+            if plan.reloads:  # which may flush what other plans were made from, and Docker puts its own back
+                time.sleep(SETTLE)
+                break
         seen = survey(run, wish)
     if seen.pending:
         left = ", ".join(plan.firewall for plan in seen.pending)

@@ -29,24 +29,38 @@ NAME = "crosshost-overlay-firewall"
 GUARD = NAME + "-guard"
 TIMEOUT = 300  # seconds for one run on the host; hundreds of peers in ufw take the longest
 MAIN = f"import sys\nfrom {PACKAGE}._fw_boot import main\nsys.exit(main(sys.argv[1:]))\n"
-# After Docker, whose chains and whose policy of FORWARD are part of what is judged. PartOf and WantedBy: it runs again when the
-# service of a firewall is restarted, or stopped and started; a reload of such a service is passed on.
+RELOAD = NAME + "-reload"
+# After Docker, whose chains and whose policy of FORWARD are part of what is judged. Wanted by the services of firewalls, and inactive as
+# soon as it is done: so each start and restart of one of them runs it. PartOf would do that as well, but firewalld conflicts with some of
+# the others, and could no longer be restarted: the one job would have to start this unit, the other to stop it.
 UNIT = """[Unit]
 Description=Openings of the container overlay in this host's firewalls
 ConditionPathExists=/etc/crosshost-overlay/firewall.json
 After=docker.service {units}
-PartOf={units}
+
+[Service]
+Type=oneshot
+ExecStart={python} {script} apply
+TimeoutStartSec={timeout}
+
+[Install]
+WantedBy=multi-user.target {units}
+"""
+# Only an active unit is told of the reload of another one.
+RELOAD_UNIT = """[Unit]
+Description=Openings of the container overlay, after a reload of this host's firewalls
+After={units}
 ReloadPropagatedFrom={units}
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={python} {script} apply
+ExecStart=/bin/true
 ExecReload={python} {script} apply
 TimeoutStartSec={timeout}
 
 [Install]
-WantedBy=multi-user.target {units}
+WantedBy=multi-user.target
 """
 
 
@@ -68,10 +82,14 @@ def archive() -> bytes:
     return content.getvalue()
 
 
-def installer(module: AnsibleModule) -> Installer:
-    """What puts the program on the host and takes it away."""
-    units = " ".join(f"{name}.service" for name in UNITS)
-    script = f"{SCRIPT_FOLDER}/{SCRIPT}"
+def installer(module: AnsibleModule, services: t.Sequence[str]) -> Installer:
+    """What puts the program on the host and takes it away; services are others that load rules, without .service."""
+    words = {
+        "units": " ".join(f"{name}.service" for name in [*UNITS, *services]),
+        "python": sys.executable,
+        "script": f"{SCRIPT_FOLDER}/{SCRIPT}",
+        "timeout": TIMEOUT,
+    }
     program = Program(
         name=NAME,
         script=SCRIPT,
@@ -80,7 +98,7 @@ def installer(module: AnsibleModule) -> Installer:
         python=sys.executable,
         argument="apply",
         timeout=TIMEOUT,
-        unit_text=UNIT.format(units=units, python=sys.executable, script=script, timeout=TIMEOUT),
+        others={f"{NAME}.service": UNIT.format(**words), f"{RELOAD}.service": RELOAD_UNIT.format(**words)},
     )
     return Installer(module, program, TIMEOUT + 60)
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import asdict
 
@@ -103,7 +104,8 @@ def _confirm(module: AnsibleModule) -> dict[str, t.Any]:
     with _fw_host.locked():
         was_pending = _fw_install.confirm(module)
     if _files.read(WISH_PATH) is None:
-        _fw_install.installer(module).remove()
+        _fw_install.installer(module, ()).remove()
+        _files.remove(_fw_host.LOCK)
     if not was_pending:
         module.fail_json(
             msg="The host has gone back to its former openings by itself, because it was not confirmed in time that it can still be reached. "
@@ -118,8 +120,14 @@ class Fix:
 
     def __init__(self, module: AnsibleModule, wish: Wish | None) -> None:
         self.module, self.wish = module, wish
+        services = [name.rpartition(".service")[0] or name for name in module.params["services"]]
+        odd = [name for name in services if not re.match(r"[A-Za-z0-9:_.@\\-]{1,200}$", name)]
+        if odd:
+            module.fail_json(
+                msg=f"The option services has '{odd[0]}', which is not the name of a systemd service. Nothing was changed."
+            )
         self.shell = _fw_host.runner(module.params["timeout"])
-        self.installer = _fw_install.installer(module)
+        self.installer = _fw_install.installer(module, services)
         self.previous = _files.read(WISH_PATH)
 
     def run(self) -> dict[str, t.Any]:
@@ -156,6 +164,7 @@ class Fix:
         self._write_wish(None)
         if not _fw_install.pending():
             self.installer.remove()
+            _files.remove(_fw_host.LOCK)
 
     def _predict(self, seen: _fw_host.Survey) -> None:
         """What _settle() would do."""

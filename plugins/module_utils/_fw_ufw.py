@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
+import os
 import shlex
 import typing as t
 from dataclasses import dataclass
@@ -207,7 +208,7 @@ def observe(run: Run, context: Context) -> tuple[State, ...]:
             interrupted=tuple(
                 family
                 for family, path in RULES.items()
-                if path.split("/")[-1] + SUFFIX in names and (family == 4 or ipv6)
+                if os.path.basename(path) + SUFFIX in names and (family == 4 or ipv6)
             ),
         ),
     )

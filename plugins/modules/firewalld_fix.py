@@ -56,6 +56,13 @@ options:
     description: Seconds in which the control node has to come back after a change; 0 goes without this safeguard.
     type: int
     default: 60
+  services:
+    description:
+      - Services of systemd that load firewall rules on this host, apart from those of the distributions (firewalld, ufw, nftables, iptables,
+        ip6tables, netfilter-persistent). After each start or reload of one of them the openings are brought back.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: crosshost.overlay.firewall_info
   - plugin: crosshost.overlay.overlay_addresses
@@ -130,6 +137,7 @@ def main() -> None:
             **_fw_module.WISH_SPEC,
             "state": {"type": "str", "choices": ["present", "absent", "disabled", "confirmed"], "default": "present"},
             "guard": {"type": "int", "default": 60},
+            "services": {"type": "list", "elements": "str", "default": []},
         },
         required_if=[("state", "present", ["backend"]), ("state", "disabled", ["backend"])],
         supports_check_mode=True,

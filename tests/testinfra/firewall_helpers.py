@@ -38,6 +38,7 @@ UNITS = {
 RELOADS = {"h1": "firewall-cmd --reload", "h3": "systemctl reload nftables", "h4": "ufw reload"}
 OUTSIDER = UNDERLAY["h1"].rpartition(".")[0] + ".1"  # this machine, on the underlay and no peer
 TCP = (6781, 6782, 6783, 6784, 53, 2375, 12375)
+SERVICES = ["administrators-firewall"]  # what h6 has instead of a distribution's
 UDP = (6783, 6784)
 LISTEN = """
 import select, socket, sys, time

@@ -62,10 +62,10 @@ def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
         check=False,
     )
     text = done.stdout.decode(errors="replace")
-    match = re.search(r"^\S+ \| (SUCCESS|CHANGED|FAILED!?) => (\{.*\})", text, re.MULTILINE | re.DOTALL)
+    match = re.search(r"^\S+ \| (SUCCESS|CHANGED|FAILED!?|UNREACHABLE!) => (\{.*\})", text, re.MULTILINE | re.DOTALL)
     assert match, text
     result, _end = json.JSONDecoder().raw_decode(match[2])
-    return Call(match[1].startswith("FAILED"), result, text)
+    return Call(match[1].startswith(("FAILED", "UNREACHABLE")), result, text)
 
 
 class Routers:

@@ -24,7 +24,7 @@ from firewall_helpers import (
     tcp_open,
     tcp_open_from,
 )
-from overlay_helpers import BUSYBOX, NAMES, App, play
+from overlay_helpers import NAMES, App, play
 from testinfra.host import Host
 from weave_helpers import UNDERLAY, Routers
 
@@ -113,10 +113,13 @@ def test_containers_get_nothing_on_the_host(hosts: dict[str, Host], apps: dict[s
     try:
         for name in NAMES:
             hosts[name].check_output(
-                f"setsid timeout 20 {BUSYBOX} nc -lk -p 4711 -e {BUSYBOX} echo hello > /dev/null 2>&1 < /dev/null & sleep 0.3"
+                "cd /run/systemd; setsid timeout 30 python3 -m http.server 4711 > /dev/null 2>&1 < /dev/null & sleep 0.1"
             )
             own = hosts[name].check_output("ip -4 -brief address show dev weave").split()[2].partition("/")[0]
-            assert hosts[name].check_output(f"{BUSYBOX} nc {own} 4711 < /dev/null") == "hello"
-            assert "hello" not in apps[name].run(f"nc -w 2 {own} 4711 < /dev/null", 5)[1]
+            read = f"import urllib.request as r; r.urlopen('http://{own}:4711/', timeout=3)"
+            hosts[name].check_output(
+                "for i in $(seq 50); do python3 -c %s 2> /dev/null && exit 0; sleep 0.2; done; exit 1", read
+            )
+            assert apps[name].run(f"wget -q -T 2 -O - http://{own}:4711/", 10)[0] != 0
     finally:
         each(dict.fromkeys(NAMES, "weave hide > /dev/null"), hosts)

@@ -63,6 +63,8 @@ class Host:
         answer = self.instead.get(name.replace(".", "_"), "")
         if isinstance(answer, Result):
             return replace(answer, argv=tuple(argv))
+        if name == "first_line":  # a file that starts like this would be taken for a program
+            return Result(tuple(argv), 0, answer or "#! /usr/bin/python3\n", "")
         return Result(tuple(argv), 0, answer or (FIXTURES / self.case / name).read_text(), "")
 
 
