@@ -69,6 +69,7 @@ def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_SSH_PIPELINING": "1",
+        "ANSIBLE_FORKS": "10",
         "COLUMNS": "200",
     }
     argv = ["ansible-playbook", f"--inventory={inventory}", f"crosshost.overlay.{playbook}", *args]

@@ -39,6 +39,8 @@ def test_rules_and_zones(hosts: dict[str, Host], name: str) -> None:
     for key in ("firewalld", "nftables", "iptables legacy"):
         assert differences(without_docker(then[key]), without_docker(now[key])) == [], key
     assert differences(of_others(then["iptables"]), of_others(now["iptables"])) == []
+    # Docker sets this policy to DROP, and does not take it back when it is removed.
+    assert forward_policy(now["iptables"]) in (forward_policy(then["iptables"]), ":FORWARD DROP")
     assert differences(configuration(then["files"]), configuration(now["files"])) == []
     assert not [path for path in now["files"] if "crosshost" in path]
     assert not [line for line in now["units"] if "crosshost" in line]
@@ -56,6 +58,12 @@ def without_docker(found: object) -> object:
     return [zone for zone in "\n".join(found).split("\n\n") if not zone.startswith("docker")]  # type: ignore[arg-type]
 
 
+def forward_policy(tables: dict[str, list[str]]) -> str:
+    """The line of iptables-save about it; as long as there is no table, packets are accepted."""
+    return next((line.strip() for line in tables["filter"] if line.startswith(":FORWARD")), ":FORWARD ACCEPT")
+
+
 def of_others(tables: dict[str, list[str]]) -> list[str]:
     """Rules of the filter table that neither Docker nor Weave Net made; their chains stay empty until the next start."""
-    return [line for line in tables["filter"] if not any(word in line for word in ("DOCKER", "WEAVE", "docker"))]
+    made = ("DOCKER", "WEAVE", "docker", ":FORWARD")
+    return [line for line in tables["filter"] if not any(word in line for word in made)]
