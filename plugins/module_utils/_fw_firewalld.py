@@ -52,6 +52,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import
 
 __all__ = ["NAME", "State", "docker_detached", "observe", "plan", "running"]
 
+LEFTOVER = "/etc/firewalld/zones/crosshost.xml.old"  # firewalld keeps a zone that is deleted under this name
 NAME = "firewalld"
 BATCH = 200  # rules per call; a live rule takes up to 40 ms (measured with 1500 of them)
 # firewall-cmd writes the whole zone for each permanent rule (300 rules take 11 s, measured); beyond so many written rules one call

@@ -7,18 +7,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 from dataclasses import asdict
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import (
     _files,
+    _fw_firewalld,
     _fw_host,
     _fw_install,
     _fw_services,
     _fw_wish,
     _host,
 )
+from ansible_collections.crosshost.overlay.plugins.module_utils._boot_unit import Installer
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import FirewallError, LayerPlan
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_wish import WISH_PATH, Wish, WishError
 
@@ -104,8 +107,7 @@ def _confirm(module: AnsibleModule) -> dict[str, t.Any]:
     with _fw_host.locked():
         was_pending = _fw_install.confirm(module)
     if _files.read(WISH_PATH) is None:
-        _fw_install.installer(module, ()).remove()
-        _files.remove(_fw_host.LOCK)
+        _forget(_fw_install.installer(module, ()))
     if not was_pending:
         module.fail_json(
             msg="The host has gone back to its former openings by itself, because it was not confirmed in time that it can still be reached. "
@@ -113,6 +115,14 @@ def _confirm(module: AnsibleModule) -> dict[str, t.Any]:
             commands=[],
         )
     return {"changed": False, "commands": [], "guarded": False}
+
+
+def _forget(installer: Installer) -> None:
+    """Take away what is left of us when nothing is open any more."""
+    installer.remove()
+    _files.remove(_fw_host.LOCK)
+    if os.path.lexists(_fw_firewalld.LEFTOVER):
+        os.unlink(_fw_firewalld.LEFTOVER)
 
 
 class Fix:
@@ -163,8 +173,7 @@ class Fix:
             return
         self._write_wish(None)
         if not _fw_install.pending():
-            self.installer.remove()
-            _files.remove(_fw_host.LOCK)
+            _forget(self.installer)
 
     def _predict(self, seen: _fw_host.Survey) -> None:
         """What _settle() would do."""

@@ -41,7 +41,11 @@ def test_rules_and_zones(hosts: dict[str, Host], name: str) -> None:
     assert differences(of_others(then["iptables"]), of_others(now["iptables"])) == []
     # Docker sets this policy to DROP, and does not take it back when it is removed.
     assert forward_policy(now["iptables"]) in (forward_policy(then["iptables"]), ":FORWARD DROP")
-    assert differences(configuration(then["files"]), configuration(now["files"])) == []
+    # firewalld makes a copy of a zone of its own when a rule comes and goes; what is in it has just been compared.
+    files = {
+        path: text for path, text in now["files"].items() if path in then["files"] or "/firewalld/zones/" not in path
+    }
+    assert differences(configuration(then["files"]), configuration(files)) == []
     assert not [path for path in now["files"] if "crosshost" in path]
     assert not [line for line in now["units"] if "crosshost" in line]
 
