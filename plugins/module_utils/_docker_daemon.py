@@ -297,6 +297,17 @@ def file_text(config: Config, like: bytes | None, ledger: Ledger) -> bytes:
     return dump_config(config, like)
 
 
+def recorded(ledger: Ledger) -> Config:
+    """The settings that earlier calls made, as they were given: the inverse of leaves()."""
+    settings: Config = {}
+    for entry in ledger.entries:
+        here = settings
+        for part in entry.path[:-1]:
+            here = here.setdefault(part, {})
+        here[entry.path[-1]] = entry.value
+    return settings
+
+
 def plan_file(have: Config, settings: Config, ledger: Ledger) -> FilePlan:
     """Merge settings into the file and give back what is ours but no longer wanted."""
     wanted = leaves(settings)

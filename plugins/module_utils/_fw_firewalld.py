@@ -36,7 +36,6 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_re
     Section,
     Side,
     State,
-    docker_detached,
     observe,
     running,
 )
@@ -50,7 +49,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import
     Step,
 )
 
-__all__ = ["NAME", "State", "docker_detached", "observe", "plan", "running"]
+__all__ = ["NAME", "State", "observe", "plan", "running"]
 
 LEFTOVER = "/etc/firewalld/zones/crosshost.xml.old"  # firewalld keeps a zone that is deleted under this name
 NAME = "firewalld"

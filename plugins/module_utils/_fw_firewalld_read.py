@@ -119,14 +119,6 @@ def running(run: Run) -> str:
     return _backend(run)
 
 
-def docker_detached(run: Run) -> bool:
-    """Whether dockerd runs beside firewalld without knowing it, so that it does not restore its rules.
-
-    dockerd connects to D-Bus once, when it starts, and only if firewalld runs then; a restart of D-Bus ends that.
-    """
-    return _bus_has(run, BUS) and run(("pidof", "dockerd")).rc == 0 and not _bus_has(run, "dockerd")
-
-
 def _bus_has(run: Run, word: str) -> bool:
     """Whether a name or a program is on the system's D-Bus: 'name pid program user ...'."""
     listing = run(("busctl", "list", "--no-pager", "--no-legend"))

@@ -141,14 +141,26 @@ def apply(run: Run, plans: t.Iterable[LayerPlan]) -> None:
                 )
 
 
+def _switch_services(run: Run, disabled: bool) -> list[LayerPlan]:
+    """Stop and mask the firewalls' services, or give them back; returns the plans that were carried out."""
+    done: list[LayerPlan] = []
+    for dummy in range(ROUNDS):
+        plan = _fw_services.plan(_fw_services.observe(run), disabled)
+        if not plan.steps:
+            return done
+        apply(run, [plan])
+        done.append(plan)
+        if plan.reloads:
+            time.sleep(SETTLE)
+    raise FirewallError(
+        f"The services of this host's firewalls do not stay as they were put: {', '.join(plan.before)}. Something else starts or stops "
+        f"them; 'journalctl -b' tells what. The last commands: {'; '.join(steps_of([plan]))}"
+    )
+
+
 def reconcile(run: Run, wish: Wish | None) -> tuple[Survey, list[LayerPlan]]:
     """Bring every firewall to the wish and read back; returns what was found last, and the plans that were carried out."""
-    done: list[LayerPlan] = []
-    services = _fw_services.plan(_fw_services.observe(run), bool(wish and wish.disabled))
-    if services.steps:
-        apply(run, [services])
-        done.append(services)
-        time.sleep(SETTLE)
+    done = _switch_services(run, bool(wish and wish.disabled))
     seen = survey(run, wish)
     for dummy in range(ROUNDS):
         if not seen.pending:

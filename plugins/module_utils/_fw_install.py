@@ -14,7 +14,7 @@ import sys
 import typing as t
 import zipfile
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _files, _fw_boot
+from ansible_collections.crosshost.overlay.plugins.module_utils import _files
 from ansible_collections.crosshost.overlay.plugins.module_utils._boot_unit import SCRIPT_FOLDER, Installer, Program
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_boot import GUARD_PATH
@@ -28,6 +28,7 @@ SCRIPT = "firewall.pyz"
 NAME = "crosshost-overlay-firewall"
 GUARD = NAME + "-guard"
 TIMEOUT = 300  # seconds for one run on the host; hundreds of peers in ufw take the longest
+NOT_THERE = ("_fw_install", "_fw_module")  # what needs Ansible
 MAIN = f"import sys\nfrom {PACKAGE}._fw_boot import main\nsys.exit(main(sys.argv[1:]))\n"
 RELOAD = NAME + "-reload"
 # After Docker, whose chains and whose policy of FORWARD are part of what is judged. Wanted by the services of firewalls, and inactive as
@@ -73,7 +74,7 @@ def archive() -> bytes:
         sources["/".join([*parts[:depth], "__init__.py"])] = ""
     for name, module in sorted(sys.modules.items()):
         folder, _dot, leaf = name.rpartition(".")
-        if folder == PACKAGE and (leaf in ("_cli", "_files") or leaf.startswith("_fw_")) and leaf != "_fw_install":
+        if folder == PACKAGE and (leaf in ("_cli", "_files") or leaf.startswith("_fw_")) and leaf not in NOT_THERE:
             sources["/".join([*parts, leaf + ".py"])] = inspect.getsource(module)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
@@ -144,6 +145,3 @@ def confirm(module: AnsibleModule) -> bool:
     _files.remove(GUARD_PATH)
     stop_timer(module)
     return True
-
-
-__all__ = ["GUARD_PATH", "_fw_boot", "arm", "confirm", "installer", "pending", "stop_timer"]

@@ -120,6 +120,8 @@ def _confirm(module: AnsibleModule) -> dict[str, t.Any]:
 def _forget(installer: Installer) -> None:
     """Take away what is left of us when nothing is open any more."""
     installer.remove()
+    if installer.module.check_mode:
+        return
     _files.remove(_fw_host.LOCK)
     if os.path.lexists(_fw_firewalld.LEFTOVER):
         os.unlink(_fw_firewalld.LEFTOVER)
@@ -138,7 +140,6 @@ class Fix:
             )
         self.shell = _fw_host.runner(module.params["timeout"])
         self.installer = _fw_install.installer(module, services)
-        self.previous = _files.read(WISH_PATH)
 
     def run(self) -> dict[str, t.Any]:
         """Compare, change, read back, tell."""
@@ -147,19 +148,24 @@ class Fix:
         first = _fw_host.survey(self.shell, self.wish)
         planned = [services] if services.steps else list(first.pending)
         if self.module.check_mode:
-            self._predict(first)
+            self._settle(first)
             return self._answer(first, planned, first)
         if not planned:
             self._settle(first)
             return self._answer(first, [], first)
         with _fw_host.locked():
             self.installer.write()
-            if self.module.params["guard"] > 0:
-                _fw_install.arm(self.module, self.previous, self.module.params["guard"])
+            self._guard(_files.read(WISH_PATH))
             self._write_wish(self.wish)
             last, done = _fw_host.reconcile(self.shell, self.wish)
+            self._guard(None)
         self._settle(last)
         return self._answer(first, done, last)
+
+    def _guard(self, previous: str | None) -> None:
+        """Start the wait, or start it anew: the time to come back in does not include what hundreds of peers take to be let in."""
+        if self.module.params["guard"] > 0:
+            _fw_install.arm(self.module, previous, self.module.params["guard"])
 
     def _needed(self, seen: _fw_host.Survey) -> bool:
         """Whether something has to be kept on the host."""
@@ -173,16 +179,7 @@ class Fix:
             return
         self._write_wish(None)
         if not _fw_install.pending():
-            _forget(self.installer)
-
-    def _predict(self, seen: _fw_host.Survey) -> None:
-        """What _settle() would do."""
-        if self._needed(seen):
-            self._write_wish(self.wish)
-            self.installer.install()
-        else:
-            self._write_wish(None)
-            self.installer.remove()
+            _forget(self.installer)  # else the confirmation does
 
     def _write_wish(self, wish: Wish | None) -> None:
         text = wish.text() if wish else None
@@ -195,6 +192,9 @@ class Fix:
             _files.remove(WISH_PATH)
         else:
             _files.write_atomic(WISH_PATH, text.encode())
+
+    def _docker_runs(self) -> bool:
+        return self.shell(["systemctl", "is-active", "--quiet", "docker.service"]).rc == 0
 
     def _answer(self, first: _fw_host.Survey, done: t.Sequence[LayerPlan], last: _fw_host.Survey) -> dict[str, t.Any]:
         commands = [*_fw_host.steps_of(done), *self.installer.commands]
@@ -213,7 +213,7 @@ class Fix:
             **_found(last),
             "blocked": [asdict(block) for plan in last.plans for block in plan.blocks],
             "openings": {name: lines for name, lines in after.items() if lines and name != _fw_services.NAME},
-            "reloaded": any(plan.reloads for plan in done),
+            "docker_affected": any(plan.reloads for plan in done) and self._docker_runs(),
             "guarded": False if self.module.check_mode else _fw_install.pending(),
             "diff": {
                 "before": {name: before.get(name, []) for name in sorted(shown)},
@@ -237,6 +237,3 @@ def _fail(module: AnsibleModule, exc: Exception) -> t.NoReturn:
     result = getattr(exc, "result", None)
     module.fail_json(msg=text, **(result.failure() if result is not None else {}))
     raise SystemExit(1)  # fail_json() does not return; this tells the type checker
-
-
-__all__ = ["WISH_SPEC", "fix", "info"]

@@ -97,28 +97,31 @@ def _disable(state: State, ledger: str) -> LayerPlan:
 
 
 def _restore(state: State, ledger: str) -> LayerPlan:
+    """What is not back yet; the ledger goes when nothing of it is left to do."""
     steps = []
-    there = {item.name for item in state.services}
+    now = {item.name: item for item in state.services}
     for item in state.ledger:
-        if item.name not in there:
+        have = now.get(item.name)
+        if have is None:
             continue  # uninstalled since
         unit = f"{item.name}.service"
-        steps.append(Step(("systemctl", "unmask", unit)))
-        if item.enabled:
+        if have.masked:
+            steps.append(Step(("systemctl", "unmask", unit)))
+        if item.enabled and not have.enabled:
             steps.append(Step(("systemctl", "enable", unit)))
-        if item.name == "ufw" and item.switched_on:
+        if item.name == "ufw" and item.switched_on and not have.switched_on:
             steps.append(Step(("ufw", "--force", "enable")))
-        if item.active:
+        if item.active and not have.active:
             steps.append(Step(("systemctl", "start", unit), timeout=120))
-    if state.ledger:
+    reloads = bool(steps)
+    if state.ledger and not steps:
         steps.append(Step(("rm", ledger)))
-    lines = tuple(_line(item) for item in state.services)
     return LayerPlan(
         NAME,
-        before=lines if steps else (),
-        after=tuple(_line(item) for item in state.ledger) if steps else (),
+        before=tuple(_line(item) for item in state.services) if reloads else (),
+        after=tuple(_line(item) for item in state.ledger) if reloads else (),
         steps=tuple(steps),
-        reloads=bool(steps),
+        reloads=reloads,
     )
 
 

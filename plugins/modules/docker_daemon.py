@@ -48,8 +48,8 @@ options:
       - What O(path) has to say, in the names dockerd uses there (C(registry-mirrors), not C(registry-mirror)).
       - Objects are merged, at any depth. Lists and all other values are replaced. A key set to null is removed.
       - Keys that are not named here stay as they are. A key set by an earlier call and no longer named gets its former value back.
+      - Without this option nothing is set and nothing given back; the daemon is only made sure of.
     type: dict
-    default: {}
   path:
     description: The configuration file of dockerd. A file that is not valid JSON is never overwritten.
     type: path
@@ -270,8 +270,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Observe, plan, apply, read back."""
     engine = Engine(module)
     present = module.params["state"] == "present"
-    settings = (module.params["settings"] or {}) if present else {}
     host = engine.observe()
+    settings = module.params["settings"] if present else {}
+    if settings is None:
+        settings = dd.recorded(host.ledger)
     if not host.installed and present:
         check_missing(engine)
     before = host.ledger
@@ -385,7 +387,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "settings": {"type": "dict", "default": {}},
+            "settings": {"type": "dict"},
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
             "service": {"type": "str", "default": "docker.service"},
             "restart": {"type": "bool", "default": True},

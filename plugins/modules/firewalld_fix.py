@@ -115,8 +115,8 @@ notes:
   type: list
   elements: str
   returned: success, except with O(state=confirmed)
-reloaded:
-  description: Whether a firewall was reloaded, started or stopped, which may have removed Docker's chains.
+docker_affected:
+  description: Whether a firewall was reloaded, started or stopped while Docker runs, which may have removed Docker's chains.
   type: bool
   returned: success, except with O(state=confirmed)
 guarded:

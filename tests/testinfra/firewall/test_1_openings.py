@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 from firewall_helpers import (
@@ -24,7 +23,7 @@ from firewall_helpers import (
     tcp_open,
     tcp_open_from,
 )
-from overlay_helpers import NAMES, App, play
+from overlay_helpers import NAMES, App, play, wait_for
 from testinfra.host import Host
 from weave_helpers import UNDERLAY, Routers
 
@@ -60,6 +59,10 @@ def test_no_opening_without_a_peer(name: str) -> None:
     """Each names its source, but for weaveDNS from the host's own containers and the overlay's bridge; 6784 of TCP is in none."""
     lines = [line for opening in found(name)["openings"].values() for line in opening]
     assert lines
+    peers = [UNDERLAY[other] for other in NAMES if other != name]
+    for line in (line for line in lines if "6783" in line):
+        # By itself, or by the chain or the set that has nothing but peers.
+        assert any(word in line for word in ("CROSSHOST-PEERS", "@crosshost_peers", *peers)), line
     assert not [line for line in lines if "6784" in line and "tcp" in line]
     assert not [line for line in lines if OUTSIDER in line.split() or f"{OUTSIDER}/32" in line.split()]
 
@@ -75,23 +78,22 @@ def test_outsider_gets_nothing(hosts: dict[str, Host], name: str) -> None:
 
 def test_datagrams(hosts: dict[str, Host], apps: dict[str, App], routers: Routers) -> None:
     """Those of a peer arrive on both ports, those of an outsider on neither. A listener takes the place of the router meanwhile."""
-    sender = NAMES[0]
-    others = NAMES[1:]
+    senders = dict(zip(NAMES, [*NAMES[1:], NAMES[0]], strict=True))
     everywhere(hosts, "docker stop -t 2 weave")
     try:
         ports = " ".join(map(str, UDP))
-        for name in others:
+        for name in NAMES:
             hosts[name].check_output("rm -f /root/heard")
             hosts[name].check_output(
                 "setsid python3 -c %s " + ports + " > /root/heard 2>&1 < /dev/null & sleep 0.5", LISTEN
             )
-        addresses = " ".join(UNDERLAY[name] for name in others)
-        hosts[sender].check_output(f"python3 -c %s {','.join(map(str, UDP))} {addresses}", SEND)
-        send_from_here([UNDERLAY[name] for name in others])
-        time.sleep(9)
-        for name in others:
-            heard = set(hosts[name].check_output("cat /root/heard; rm /root/heard").splitlines())
-            assert heard == {f"{UNDERLAY[sender]} {port}" for port in UDP}, name
+        for name, target in senders.items():
+            hosts[name].check_output(f"python3 -c %s {','.join(map(str, UDP))} {UNDERLAY[target]}", SEND)
+        send_from_here(list(UNDERLAY.values()))
+        wait_for("all have stopped listening", lambda: not hosts[NAMES[-1]].run("pgrep -f '[r]ecvfrom'").stdout, 60)
+        for name, target in senders.items():
+            heard = set(hosts[target].check_output("cat /root/heard; rm /root/heard").splitlines())
+            assert heard == {f"{UNDERLAY[name]} {port}" for port in UDP}, target
     finally:
         everywhere(hosts, "docker start weave")
     healed(apps, routers)

@@ -205,12 +205,6 @@ def test_backend(fixture: str, backend: str) -> None:
     assert firewalld.running(Recorded(fixture)) == backend
 
 
-@pytest.mark.parametrize(("fixture", "detached"), [("default", False), ("mixed", True), ("stopped", False)])
-def test_docker_that_does_not_know_firewalld(fixture: str, detached: bool) -> None:
-    """In 'mixed', D-Bus was restarted after dockerd."""
-    assert firewalld.docker_detached(Recorded(fixture)) is detached
-
-
 # --- what it stops
 
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -14,7 +16,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_host, _fw_install
+from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_boot, _fw_host, _fw_install
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Result
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_host import Survey
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import FirewallError, LayerPlan, Step
@@ -72,6 +74,37 @@ def test_somebody_undoes_it(monkeypatch: pytest.MonkeyPatch) -> None:
         FirewallError, match=r"made 4 times and are not there.*iptables-nft.*changes these rules at the same time"
     ):
         _fw_host.reconcile(Shell(), Wish("weave"))
+
+
+def test_services_that_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit status 0 of systemctl is not taken for the end of it."""
+    surveys(monkeypatch, (DONE,))
+    running = _fw_host._fw_services.Service("ufw", active=True, enabled=True, masked=False, switched_on=False)
+    monkeypatch.setattr(
+        _fw_host._fw_services, "observe", lambda *dummy: _fw_host._fw_services.State((running,), (running,))
+    )
+    shell = Shell()
+    with pytest.raises(FirewallError, match=r"ufw: active, enabled.*Something else starts or stops them"):
+        _fw_host.reconcile(shell, Wish("weave", disabled=True))
+    assert set(shell.ran) == {"systemctl"}
+
+
+@pytest.mark.parametrize("previous", [Wish("weave", ("192.0.2.12",)), None], ids=["other peers", "nothing"])
+def test_going_back(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, previous: Wish | None) -> None:
+    """To the wish of before, and to the file that says so; once, and not after a confirmation."""
+    asked: list[Wish | None] = []
+    monkeypatch.setattr(_fw_host, "reconcile", lambda dummy, wish: (asked.append(wish), (None, []))[1])
+    monkeypatch.setattr(_fw_host, "locked", contextlib.nullcontext)
+    guard, wish = tmp_path / "guard" / "json", tmp_path / "wish" / "json"
+    for path in (guard, wish):
+        path.parent.mkdir()
+    guard.write_text(json.dumps({"previous": previous and previous.text()}), encoding="utf-8")
+    wish.write_text(Wish("weave", ("192.0.2.99",)).text(), encoding="utf-8")
+    for dummy in range(2):
+        _fw_boot.rollback(Shell(), str(guard), str(wish))
+    assert asked == [previous]
+    assert (wish.read_text(encoding="utf-8") if wish.exists() else None) == (previous and previous.text())
+    assert not guard.exists()
 
 
 def test_command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:

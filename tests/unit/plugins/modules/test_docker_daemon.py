@@ -521,3 +521,13 @@ def test_damaged_records(host, daemon):
     assert "is ignored" in host.warnings[0]
     host.state.write_text("[]", encoding="utf-8")
     assert "is damaged" in daemon(settings={"icc": False})["msg"]
+
+
+def test_without_settings_nothing_is_given_back(host: FakeHost, daemon: t.Callable[..., dict[str, t.Any]]) -> None:
+    """What another call set stays, and lost chains are brought back all the same."""
+    settings = {"icc": False, "log-opts": {"max-size": "10m"}, "mtu": None}
+    daemon(settings=settings)
+    assert not daemon()["changed"]
+    host.chains = False
+    assert daemon()["commands"] == RESTART
+    assert not daemon(settings=settings)["changed"]
