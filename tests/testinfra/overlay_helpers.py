@@ -168,10 +168,15 @@ class Pinger:
             f"setsid sh -c 'exec {ping}' > /root/ping.log 2>&1 < /dev/null & sleep 1; pgrep -n -x ping > /root/ping.pid"
         )
 
-    def stop(self) -> tuple[int, int]:
-        """Return how many requests were sent and how many were lost."""
+    def stop(self) -> tuple[int, list[int]]:
+        """Return how many requests were sent and the numbers of those without an answer.
+
+        The last request does not count: ping ends without waiting for its answer.
+        """
         self.source.host.check_output("kill -INT $(cat /root/ping.pid); sleep 1")
         text = self.source.host.check_output("cat /root/ping.log; rm /root/ping.log /root/ping.pid")
-        match = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+        match = re.search(r"(\d+) packets transmitted", text)
         assert match, text[-500:]
-        return int(match[1]), int(match[1]) - int(match[2])
+        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", text)}
+        sent = int(match[1]) - 1
+        return sent, sorted(set(range(1, sent + 1)) - answered)
