@@ -6,8 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 # The overlay that "make demo" and "make bench" set up.
 BACKEND ?= ovs_gre
-# Gates of "make check", targets of "make integration", scenarios of "make molecule"; empty: all of them.
+# Gates of "make check", targets of "make integration", scenarios of "make molecule", figures of "make bench"; empty: all of them.
 GATES ?=
+BENCHES ?=
 TARGETS ?=
 SCENARIOS ?=
 
@@ -62,8 +63,13 @@ demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it (Weav
 	@cat $(SUMMARY)
 
 .PHONY: bench
-bench: .venv lab-up ## Measure the overlay in the lab (Weave Net: BACKEND=weave)
-	@BENCH_BACKEND=$(BACKEND) python dev/bench.py
+bench: .venv lab-up ## Measure the overlay in the lab (Weave Net: BACKEND=weave; virtual machines: LAB=vm; some: BENCHES="swarm")
+	@BENCH_LAB=$(LAB) BENCH_BACKEND=$(BACKEND) BENCH_INVENTORY=$(LAB_INVENTORY) python dev/bench $(BENCHES)
+
+.PHONY: weave-vm
+weave-vm: .venv ## Test Weave Net itself on virtual machines (WEAVE_SCRIPT=... WEAVE_IMAGE_ARCHIVE=...); afterwards: make lab-down LAB=vm
+	@$(MAKE) lab-up LAB=vm
+	@dev/weave_vm.sh
 
 .PHONY: clean
 clean: ## Remove .venv and everything that checks and tests leave behind (the lab: make lab-down)

@@ -34,6 +34,7 @@ gate_types() {
     local scripts
     mapfile -t scripts < <(compgen -G 'dev/*.py' && compgen -G 'lab/*.py' && compgen -G 'lab/vm/*.py')
     mypy --config-file pyproject.toml --cache-dir .cache/mypy "${scripts[@]}"
+    MYPYPATH=dev/bench mypy --config-file pyproject.toml --cache-dir .cache/mypy dev/bench/*.py
     cd "$collections"
     mypy --config-file "$root/pyproject.toml" --cache-dir "$root/.cache/mypy" ansible_collections/crosshost/overlay/plugins
 }

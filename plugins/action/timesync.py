@@ -116,14 +116,22 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(
                     f"The results of '{name}' are not what {MODULE} returns with state=measured; pass them unchanged."
                 )
+        if args["source"] and args["source"] not in args["hosts"]:
+            raise AnsibleActionFail(
+                f"The source of the time, '{args['source']}', is none of the hosts ({', '.join(args['hosts'])}). Set clock_source to the "
+                "inventory name of one of them."
+            )
         limits = Limits(args["max_skew"], args["fail_skew"])
         report = _clock_compare.compare(
             args["hosts"], _clock_compare.hosts_of(results), limits, args["source"], args["final"]
         )
-        display.display(f"{_clock_compare.table(report)}\n{report.summary}")
+        found = _clock_compare.problems(report)
+        # All is well: one line, however many hosts there are.
+        if report.cures or report.notes or found:
+            display.display(_clock_compare.table(report))
+        display.display(report.summary)
         for note in report.notes:
             display.warning(note)
-        found = _clock_compare.problems(report)
         answer: dict[str, t.Any] = {
             "changed": False,
             "commands": [],

@@ -56,6 +56,10 @@ options:
     description: Whether containers ask weaveDNS, which listens on the address of C(docker0). They reach it by way of C(docker0) or C(docker_gwbridge).
     type: bool
     default: true
+  ntp:
+    description: Whether the peers take their time from this host, which needs UDP port 123.
+    type: bool
+    default: false
   timeout:
     description: Seconds that each command on the host may take at least.
     type: int

@@ -51,7 +51,7 @@ class Cure:
         if not good:
             raise ClockError(
                 f"No NTP server is of use. {'; '.join(bad)}. The clock and its settings were left alone. Look at the way there "
-                "(firewalls: UDP port 123), name other servers, or have one host give its time to the others (clock_isolated)."
+                "(firewalls: UDP port 123), name other servers, or have one host give its time to the others (clock_source)."
             )
         self.notes += [f"NTP server {text}; the others do" for text in bad]
         best = min(good, key=lambda item: item.bound)
@@ -159,7 +159,7 @@ def _why_not(daemon: Daemon, seen: Tracking | None, timeout: float) -> str:
     if not seen.sources and seen.unresolved:
         return f"{name} cannot look up the names of its servers. The clock was left alone. Look at name resolution, or give it addresses (clock_servers)."
     if not seen.sources:
-        return f"{name} has no server to ask. Give it some (clock_servers), or have one host give its time to the others (clock_isolated)."
+        return f"{name} has no server to ask. Give it some (clock_servers), or have one host give its time to the others (clock_source)."
     silent = (
         f" These do not answer: {', '.join(seen.silent)}." if seen.silent else f" It asks {', '.join(seen.sources)}."
     )

@@ -38,6 +38,7 @@ WISH_SPEC: dict[str, t.Any] = {
     "tunnel_type": {"type": "str", "choices": ["gre", "ip6gre", "vxlan", "geneve"], "default": "gre"},
     "userspace": {"type": "bool", "default": False},
     "dns": {"type": "bool", "default": True},
+    "ntp": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 60},
 }
 BRIDGES = {"weave": ("weave",), "ovs_gre": ("ovl0",)}
@@ -60,6 +61,7 @@ def wish_of(module: AnsibleModule) -> Wish:
                 tunnel_type=params["tunnel_type"],
                 userspace=params["userspace"],
                 dns=params["dns"],
+                ntp=params["ntp"],
                 disabled=params.get("state") == "disabled",
             )
         )

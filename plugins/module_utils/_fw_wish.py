@@ -17,6 +17,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import
 WISH_PATH = "/etc/crosshost-overlay/firewall.json"
 # Containers on Weave Net reach weaveDNS, on docker0's address, by way of docker0 or, on the network "weave", of docker_gwbridge.
 DNS_BRIDGES = ("docker0", "docker_gwbridge")
+NTP = ("udp", (123, 123))
 UDP_PORTS = {"vxlan": 4789, "geneve": 6081}  # IANA; also what Open vSwitch uses
 
 
@@ -37,6 +38,7 @@ class Wish:
     tunnel_type: str = "gre"
     userspace: bool = False  # tunnels of Open vSwitch's userspace datapath, which no firewall of the host sees
     dns: bool = True
+    ntp: bool = False  # peers take their time from this host
     disabled: bool = False  # the services of the firewalls are stopped and masked
 
     def text(self) -> str:
@@ -90,6 +92,11 @@ def _address(text: str, option: str) -> str:
     return str(found)
 
 
+def from_peers(wish: Wish) -> list[tuple[str, tuple[int, int] | None]]:
+    """Protocol and destination ports of everything that peers may send to this host."""
+    return [*tunnel_traffic(wish), *([NTP] if wish.ntp else [])]
+
+
 def tunnel_traffic(wish: Wish) -> list[tuple[str, tuple[int, int] | None]]:
     """Protocol and destination ports of what peers send each other; the routers' control port 6784/tcp is never in it."""
     if wish.backend == "weave":
@@ -110,7 +117,7 @@ def flows(wish: Wish, dns_address: str, underlay: str) -> tuple[Flow, ...]:
     found = []
     for family in (4, 6):
         peers = tuple(peer for peer in wish.peers if (":" in peer) == (family == 6))
-        for protocol, ports in tunnel_traffic(wish) if peers else []:
+        for protocol, ports in from_peers(wish) if peers else []:
             found.append(
                 Flow(
                     hook="input",

@@ -73,6 +73,14 @@ options:
       - Not looked at with C(iptables) set to false or the nftables backend of Docker 29. With V(false) only a warning is given.
     type: bool
     default: true
+  missing:
+    description:
+      - What to do on a host without an engine, with O(state=present). V(tell) changes nothing there and returns RV(daemon.installed) as false,
+        for the caller to install one and call again.
+      - A host without C(apt-get) is an error all the same.
+    type: str
+    choices: [fail, tell]
+    default: fail
   package:
     description:
       - The package that the caller installs when there is no engine. Used in messages, and for the record if O(package_new=true).
@@ -262,8 +270,22 @@ def check_missing(engine: Engine) -> None:
         engine.fail(
             f"{where}, and no apt-get to install {package} with. Install an engine by your own means; it is used as it is."
         )
-    if not engine.module.check_mode:
+    if not engine.module.check_mode and engine.module.params["missing"] == "fail":
         engine.fail(f"{where}. Install one first, for example with 'apt-get install {package}'.")
+
+
+def nothing_there(engine: Engine) -> dict[str, t.Any]:
+    """What is returned of a host on which an engine has to be installed first."""
+    daemon = {"action": "none", "config": {}, "installed": False, "path": engine.path, "pending": [], "running": False}
+    return {
+        "changed": False,
+        "commands": [],
+        "containers": [],
+        "daemon": {**daemon, "version": ""},
+        "kept": [],
+        "package": "",
+        "recovered": [],
+    }
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -276,6 +298,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         settings = dd.recorded(host.ledger)
     if not host.installed and present:
         check_missing(engine)
+        if not module.check_mode:
+            return nothing_there(engine)
     before = host.ledger
     if host.raw is None and not before.entries:
         before = dataclasses.replace(before, created=True)
@@ -392,6 +416,7 @@ def main() -> None:
             "service": {"type": "str", "default": "docker.service"},
             "restart": {"type": "bool", "default": True},
             "recover": {"type": "bool", "default": True},
+            "missing": {"type": "str", "choices": ["fail", "tell"], "default": "fail"},
             "package": {"type": "str", "default": "docker.io"},
             "package_new": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 120},

@@ -25,6 +25,10 @@ attributes:
   idempotent:
     support: full
 options:
+  openvswitch_service:
+    description: The systemd unit of Open vSwitch.
+    type: str
+    default: openvswitch-switch
   timeout:
     description:
       - Seconds that each command on the host may take.
@@ -81,7 +85,8 @@ overlay:
         - V(installed), V(running), V(version) of the engine, V(error) when it does not answer, V(networks), and V(containers) by network.
       type: dict
     openvswitch:
-      description: V(installed), V(running), V(version), V(error) when it does not answer, V(bridges) with name and datapath, and V(kernel_module).
+      description: V(installed), V(running), V(version), V(error) when it does not answer, V(bridges) with name and datapath,
+        V(kernel_module), and V(service) with V(active) and V(enabled) as systemd calls them, empty where it has no such unit.
       type: dict
     slices:
       description: The record of slices on this host with V(pool) and V(slices), empty when there is none, V(damaged) with the path when unreadable.
@@ -135,6 +140,20 @@ def docker_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
     return facts
 
 
+def service_facts(module: AnsibleModule, name: str, timeout: int) -> dict[str, str]:
+    """Read what systemd knows of a unit."""
+    facts = {"active": "", "enabled": ""}
+    if not module.get_bin_path("systemctl", opt_dirs=SBIN):
+        return facts
+    answer = Cli(module, "systemctl", timeout=timeout).run_raw(
+        "show", "--property=LoadState,ActiveState,UnitFileState", "--", name
+    )
+    shown = dict(line.split("=", 1) for line in answer.out.splitlines() if "=" in line)
+    if answer.rc == 0 and shown.get("LoadState") == "loaded":
+        facts.update(active=shown.get("ActiveState", ""), enabled=shown.get("UnitFileState", ""))
+    return facts
+
+
 def openvswitch_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
     """Read Open vSwitch's version and bridges."""
     facts: dict[str, t.Any] = {"installed": False, "running": False, "version": "", "error": "", "bridges": []}
@@ -142,6 +161,7 @@ def openvswitch_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
     if not module.get_bin_path("ovs-vsctl", opt_dirs=SBIN):
         return facts
     facts["installed"] = True
+    facts["service"] = service_facts(module, module.params["openvswitch_service"], timeout)
     ovs = Cli(module, "ovs-vsctl", f"--timeout={timeout}", timeout=timeout + 5)
     bridges = ovs.run_raw(
         "--format=json",
@@ -168,7 +188,13 @@ def openvswitch_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
 
 def main() -> None:
     """Read and return."""
-    module = AnsibleModule(argument_spec={"timeout": {"type": "int", "default": 20}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "openvswitch_service": {"type": "str", "default": "openvswitch-switch"},
+            "timeout": {"type": "int", "default": 20},
+        },
+        supports_check_mode=True,
+    )
     timeout = module.params["timeout"]
     ip = Cli(module, "ip", timeout=timeout, package="iproute2")
     module.exit_json(

@@ -80,9 +80,10 @@ class Report:
     def summary(self) -> str:
         """One line."""
         between = f" between={','.join(self.pair)}" if self.pair[0] else ""
+        missing = f" not_measured={len(self.missing)}" if self.missing else ""
         verdict = "too far" if self.bad else "apart" if self.over else "ok"
         return (
-            f"clock: hosts={len(self.hosts)} skew={seconds(self.skew)} bound={seconds(self.bound)}{between} "
+            f"clock: hosts={len(self.hosts)}{missing} skew={seconds(self.skew)} bound={seconds(self.bound)}{between} "
             f"max_skew={self.limits.max_skew:g} {verdict}"
         )
 
@@ -228,7 +229,7 @@ def problems(report: Report) -> list[str]:
             words += f" The clock of {host.name} is not settable from here ({host.why_not_settable}): bring it right on the machine that owns it."
         if not stuck:
             words += (
-                " Give them servers (clock_servers), have one of them give its time to the others (clock_isolated), or set the clock once "
+                " Give them servers (clock_servers), have one of them give its time to the others (clock_source), or set the clock once "
                 "(clock_step)."
             )
         found.append(words)

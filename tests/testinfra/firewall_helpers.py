@@ -11,8 +11,7 @@ import socket
 import subprocess
 import typing as t
 
-from overlay_helpers import LAB, NAMES, App, wait_for
-from weave_helpers import UNDERLAY, call
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, call, wait_for
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host
@@ -62,16 +61,24 @@ for target in sys.argv[2:]:
 """
 
 
+def side_by_side(check: t.Callable[[str], t.Any], names: t.Iterable[str]) -> None:
+    """Check these hosts at once; the first that fails is named."""
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for name, done in [(name, pool.submit(check, name)) for name in names]:
+            try:
+                done.result()
+            except AssertionError as exc:
+                raise AssertionError(f"on {name}: {exc}") from exc
+
+
 def everywhere(hosts: dict[str, Host], command: str, names: t.Iterable[str] = NAMES) -> None:
     """Run a shell command on these hosts, side by side; it must work."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name: hosts[name].check_output(command), names))
+    side_by_side(lambda name: hosts[name].check_output(command), names)
 
 
 def each(commands: t.Mapping[str, str], hosts: dict[str, Host]) -> None:
     """Run each host's own command, side by side; it must work."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda name: hosts[name].check_output(commands[name]), commands))
+    side_by_side(lambda name: hosts[name].check_output(commands[name]), commands)
 
 
 def ring(apps: dict[str, App]) -> bool:

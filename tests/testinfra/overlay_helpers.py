@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import re
@@ -29,7 +30,10 @@ NETWORK = os.environ.get("OVERLAY_NETWORK", "overlay")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUP = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["overlay"]
 NAMES = sorted(GROUP["hosts"])
+UNDERLAY = {name: values["overlay_underlay_ip"] for name, values in GROUP["hosts"].items()}
 BUSYBOX = "/bin/busybox"
+LOG = logging.getLogger("refused")
+CALL_TIMEOUT = 600  # seconds for one call of a module; a launch on an emulated CPU takes one minute
 PLAY_TIMEOUT = 900  # seconds; a run takes about 20, and installing packages on slow hosts some minutes
 
 
@@ -83,6 +87,49 @@ def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
         check=False,
     )
     return Run(done.returncode, done.stdout.decode(errors="replace"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What a module returned on one host, and all that Ansible printed."""
+
+    failed: bool
+    result: dict[str, t.Any]
+    text: str
+
+    def ok(self) -> dict[str, t.Any]:
+        """The result of a call that must have worked."""
+        assert not self.failed, self.result.get("msg", self.text)
+        return self.result
+
+    def refused(self) -> str:
+        """The message of a call that must have failed."""
+        assert self.failed, f"it worked: {self.result.get('commands')} {self.text[-1000:]}"
+        LOG.info("%s", self.result["msg"])  # shown with: -o log_cli=true -o log_cli_level=INFO
+        return str(self.result["msg"])
+
+
+def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
+    """Call a module of the collection on one host, with further arguments for Ansible."""
+    argv = ["ansible", f"--inventory={INVENTORY}", target, "-m", f"crosshost.overlay.{module}"]
+    argv += ["-a", json.dumps(options)] if options else []  # an empty object is taken for a free-form argument
+    # Molecule's own configuration has results printed as YAML.
+    plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    env = {**os.environ, **plain, "ANSIBLE_SSH_PIPELINING": "1"}
+    done = subprocess.run(
+        [*argv, *args],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        timeout=CALL_TIMEOUT,
+        check=False,
+    )
+    text = done.stdout.decode(errors="replace")
+    match = re.search(r"^\S+ \| (SUCCESS|CHANGED|FAILED!?|UNREACHABLE!) => (\{.*\})", text, re.MULTILINE | re.DOTALL)
+    assert match, text
+    result, _end = json.JSONDecoder().raw_decode(match[2])
+    return Call(match[1].startswith(("FAILED", "UNREACHABLE")), result, text)
 
 
 def inventory_of(path: pathlib.Path, hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> pathlib.Path:

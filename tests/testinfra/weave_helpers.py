@@ -2,70 +2,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tests of the Weave backend have in common: a module called on one host, and what the router says of itself."""
+"""What the tests of the Weave backend have in common: what the router says of itself."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import json
-import logging
-import os
-import re
-import subprocess
 import typing as t
 
-from overlay_helpers import GROUP, INVENTORY, NAMES, wait_for
+from overlay_helpers import NAMES, UNDERLAY, Call, call, wait_for
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host
-
-UNDERLAY = {name: GROUP["hosts"][name]["overlay_underlay_ip"] for name in NAMES}
-LOG = logging.getLogger("refused")
-CALL_TIMEOUT = 600  # seconds for one call of a module; a launch on an emulated CPU takes one minute
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """What a module returned on one host, and all that Ansible printed."""
-
-    failed: bool
-    result: dict[str, t.Any]
-    text: str
-
-    def ok(self) -> dict[str, t.Any]:
-        """The result of a call that must have worked."""
-        assert not self.failed, self.result.get("msg", self.text)
-        return self.result
-
-    def refused(self) -> str:
-        """The message of a call that must have failed."""
-        assert self.failed, f"it worked: {self.result.get('commands')} {self.text[-1000:]}"
-        LOG.info("%s", self.result["msg"])  # shown with: -o log_cli=true -o log_cli_level=INFO
-        return str(self.result["msg"])
-
-
-def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
-    """Call a module of the collection on one host, with further arguments for Ansible."""
-    argv = ["ansible", f"--inventory={INVENTORY}", target, "-m", f"crosshost.overlay.{module}"]
-    argv += ["-a", json.dumps(options)] if options else []  # an empty object is taken for a free-form argument
-    # Molecule's own configuration has results printed as YAML.
-    plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
-    env = {**os.environ, **plain, "ANSIBLE_SSH_PIPELINING": "1"}
-    done = subprocess.run(
-        [*argv, *args],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        timeout=CALL_TIMEOUT,
-        check=False,
-    )
-    text = done.stdout.decode(errors="replace")
-    match = re.search(r"^\S+ \| (SUCCESS|CHANGED|FAILED!?|UNREACHABLE!) => (\{.*\})", text, re.MULTILINE | re.DOTALL)
-    assert match, text
-    result, _end = json.JSONDecoder().raw_decode(match[2])
-    return Call(match[1].startswith(("FAILED", "UNREACHABLE")), result, text)
 
 
 class Routers:

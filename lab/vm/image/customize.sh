@@ -30,3 +30,7 @@ for unit in serial-getty@.service systemd-networkd-wait-online.service e2scrub_r
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 chroot "$root" systemctl -q enable systemd-networkd.service
+# There, but not in force before somebody wants it.
+chroot "$root" systemctl -q disable firewalld.service
+# Each machine's own: Open vSwitch makes them anew at its first start.
+rm -f "$root/etc/openvswitch/system-id.conf" "$root/etc/openvswitch/conf.db"

@@ -23,9 +23,9 @@ from firewall_helpers import (
     tcp_open,
     tcp_open_from,
 )
-from overlay_helpers import NAMES, App, play, wait_for
+from overlay_helpers import NAMES, UNDERLAY, App, play, wait_for
 from testinfra.host import Host
-from weave_helpers import UNDERLAY, Routers
+from weave_helpers import Routers
 
 PAIRS = len(NAMES) * (len(NAMES) - 1)
 

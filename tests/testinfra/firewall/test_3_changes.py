@@ -13,10 +13,10 @@ import time
 import typing as t
 
 import pytest
-from firewall_helpers import FIREWALLS, SERVICES, UNITS, container_exec, found, options, ring
-from overlay_helpers import LAB, NAMES, App, Pinger, play, wait_for
+from firewall_helpers import FIREWALLS, SERVICES, UNITS, container_exec, found, options, ring, side_by_side
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, Call, Pinger, call, play, wait_for
 from testinfra.host import Host
-from weave_helpers import UNDERLAY, Call, Routers, call
+from weave_helpers import Routers
 
 LAST = NAMES[-1]
 GONE = UNDERLAY[LAST]
@@ -88,20 +88,23 @@ def test_run_on_a_living_overlay(apps: dict[str, App], routers: Routers, session
     assert all(session.lines() > earlier + 20 for session, earlier in zip(sessions, before, strict=True))
 
 
-@pytest.mark.parametrize("name", STAYS)
-def test_peer_that_left(hosts: dict[str, Host], name: str) -> None:
+def test_peer_that_left() -> None:
     """Loses its openings, and nobody else does; check mode tells the same; when it is back, so are they."""
-    before = found(name)["openings"]
-    predicted = fix(name, "--check", peers=REST).ok()
-    done = fix(name, peers=REST).ok()
-    assert (predicted["changed"], predicted["openings"]) == (True, done["openings"])
-    after = found(name)["openings"]
-    assert GONE in str(before)
-    assert not re.search(rf"{re.escape(GONE)}\b", str(after))
-    assert all(address in str(after) for address in REST if address != UNDERLAY[name])
-    assert fix(name, peers=REST).ok()["changed"] is False
-    fix(name).ok()
-    assert found(name)["openings"] == before
+
+    def check(name: str) -> None:
+        before = found(name)["openings"]
+        predicted = fix(name, "--check", peers=REST).ok()
+        done = fix(name, peers=REST).ok()
+        assert (predicted["changed"], predicted["openings"]) == (True, done["openings"])
+        after = found(name)["openings"]
+        assert GONE in str(before)
+        assert not re.search(rf"{re.escape(GONE)}\b", str(after))
+        assert all(address in str(after) for address in REST if address != UNDERLAY[name])
+        assert fix(name, peers=REST).ok()["changed"] is False
+        fix(name).ok()
+        assert found(name)["openings"] == before
+
+    side_by_side(check, STAYS)
 
 
 def test_rule_in_front(hosts: dict[str, Host]) -> None:
@@ -122,42 +125,48 @@ def test_rule_in_front(hosts: dict[str, Host]) -> None:
 
 
 @pytest.mark.skipif(not LAB, reason="needs a way to the host beside ssh")
-@pytest.mark.parametrize("name", ["h1", "h2", "h3", "h4"])
-def test_locked_out(hosts: dict[str, Host], name: str) -> None:
+def test_locked_out(hosts: dict[str, Host]) -> None:
     """A change after which ssh no longer answers: the host takes it back by itself."""
-    before = found(name)["openings"]
-    # No new ssh connection for 25 s, as if the change were at fault; the one that is open goes on.
-    lock = (
-        "add table inet lockout; add chain inet lockout in { type filter hook input priority -10; }; "
-        "add rule inet lockout in tcp dport 22 ct state new drop"
-    )
-    container_exec(
-        name,
-        "sh",
-        "-c",
-        f"nft '{lock}'; (sleep 25; nft delete table inet lockout) > /dev/null 2>&1 < /dev/null &",
-    )
-    begin = time.monotonic()
-    answer = fix(name, "-e", "ansible_timeout=5", peers=REST, guard=15)
-    assert answer.failed
-    assert "by itself" in " ".join(answer.text.split())
-    wait_for("ssh answers again", lambda: call(name, "firewall_info", backend="weave").failed is False, 60)
-    assert time.monotonic() - begin < 90
-    assert found(name)["openings"] == before
-    assert fix(name).ok()["changed"] is False
+
+    def check(name: str) -> None:
+        before = found(name)["openings"]
+        # No new ssh connection for 25 s, as if the change were at fault; the one that is open goes on.
+        lock = (
+            "add table inet lockout; add chain inet lockout in { type filter hook input priority -10; }; "
+            "add rule inet lockout in tcp dport 22 ct state new drop"
+        )
+        container_exec(
+            name,
+            "sh",
+            "-c",
+            f"nft '{lock}'; (sleep 25; nft delete table inet lockout) > /dev/null 2>&1 < /dev/null &",
+        )
+        begin = time.monotonic()
+        answer = fix(name, "-e", "ansible_timeout=5", peers=REST, guard=15)
+        assert answer.failed
+        assert "by itself" in " ".join(answer.text.split())
+        wait_for("ssh answers again", lambda: call(name, "firewall_info", backend="weave").failed is False, 60)
+        assert time.monotonic() - begin < 90
+        assert found(name)["openings"] == before
+        assert fix(name).ok()["changed"] is False
+
+    side_by_side(check, ["h1", "h2", "h3", "h4"])
 
 
-@pytest.mark.parametrize("name", ["h1", "h3", "h4"])
-def test_disabled_and_back(hosts: dict[str, Host], name: str) -> None:
+def test_disabled_and_back(hosts: dict[str, Host]) -> None:
     """The old cure, if it is asked for by name: stopped and masked; and given back as it was."""
-    assert fix(name, state="disabled").ok()["changed"]
-    assert hosts[name].run(f"systemctl is-active {UNITS[name]}").stdout.strip() == "inactive"
-    assert hosts[name].run(f"systemctl is-enabled {UNITS[name]}").stdout.strip() == "masked"
-    assert fix(name, state="disabled").ok()["changed"] is False
-    # More than before, perhaps: Docker's chains, gone with the firewall, are part of what is judged.
-    assert set(FIREWALLS[name]) <= set(fix(name).ok()["openings"])
-    assert hosts[name].check_output(f"systemctl is-active {UNITS[name]}") == "active"
-    assert hosts[name].check_output(f"systemctl is-enabled {UNITS[name]}") == "enabled"
+
+    def check(name: str) -> None:
+        assert fix(name, state="disabled").ok()["changed"]
+        assert hosts[name].run(f"systemctl is-active {UNITS[name]}").stdout.strip() == "inactive"
+        assert hosts[name].run(f"systemctl is-enabled {UNITS[name]}").stdout.strip() == "masked"
+        assert fix(name, state="disabled").ok()["changed"] is False
+        # More than before, perhaps: Docker's chains, gone with the firewall, are part of what is judged.
+        assert set(FIREWALLS[name]) <= set(fix(name).ok()["openings"])
+        assert hosts[name].check_output(f"systemctl is-active {UNITS[name]}") == "active"
+        assert hosts[name].check_output(f"systemctl is-enabled {UNITS[name]}") == "enabled"
+
+    side_by_side(check, ["h1", "h3", "h4"])
 
 
 def test_overlay_after_all_that(apps: dict[str, App]) -> None:

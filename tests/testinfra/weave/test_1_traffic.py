@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from overlay_helpers import NAMES, App, play, wait_for
+from overlay_helpers import NAMES, UNDERLAY, App, play, wait_for
 from testinfra.host import Host
-from weave_helpers import UNDERLAY, Routers
+from weave_helpers import Routers
 
 FIRST, LAST = NAMES[0], NAMES[-1]
 PAIRS = len(NAMES) * (len(NAMES) - 1)

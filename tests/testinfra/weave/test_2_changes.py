@@ -10,9 +10,9 @@ import pathlib
 import re
 
 import pytest
-from overlay_helpers import GROUP, NAMES, App, Pinger, inventory_of, play
+from overlay_helpers import GROUP, NAMES, UNDERLAY, App, Pinger, inventory_of, play
 from testinfra.host import Host
-from weave_helpers import UNDERLAY, Routers
+from weave_helpers import Routers
 
 FIRST, SECOND, LAST = NAMES[0], NAMES[1], NAMES[-1]
 REST = {name: values for name, values in GROUP["hosts"].items() if name != LAST}

@@ -11,9 +11,9 @@ import re
 import typing as t
 
 import pytest
-from overlay_helpers import LAB, NAMES, App, wait_for
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, wait_for
 from testinfra.host import Host
-from weave_helpers import UNDERLAY, Routers
+from weave_helpers import Routers
 
 FIRST, SECOND, LAST = NAMES[0], NAMES[1], NAMES[-1]
 CANARY = "Kanarienvogel-4711"

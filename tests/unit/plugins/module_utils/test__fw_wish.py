@@ -74,6 +74,16 @@ def test_names_are_not_opened_where_nobody_answers_them(wish: Wish) -> None:
     assert not [flow for flow in _fw_wish.flows(wish, "172.17.0.1", "") if flow.iif == "docker0"]
 
 
+@pytest.mark.parametrize("userspace", [False, True])
+def test_peers_that_take_their_time_from_the_host(userspace: bool) -> None:
+    """Ask it on port 123, whatever carries the overlay; without peers nobody does."""
+    found = _fw_wish.flows(Wish("ovs_gre", PEERS, OWN, ntp=True, userspace=userspace), "", "eth1")
+    assert [(flow.label, flow.sources, flow.via) for flow in found if flow.protocol == "udp"] == [
+        ("udp 123", PEERS, "eth1")
+    ]
+    assert not _fw_wish.flows(Wish("ovs_gre", ntp=True), "", "eth1")
+
+
 def test_families_are_apart() -> None:
     """Peers of both go to flows of their own."""
     found = _fw_wish.flows(Wish("ovs_gre", ("192.0.2.12", "2001:db8::2"), tunnel_type="vxlan"), "", "")

@@ -505,8 +505,12 @@ def test_host_without_docker(host, daemon):
     assert check["commands"] == RESTART
     assert not check["daemon"]["installed"]
     assert not daemon(state="absent")["changed"]
+    told = daemon(settings={"icc": False}, missing="tell")
+    assert (told["changed"], told["commands"], told["daemon"]["installed"]) == (False, [], False)
+    assert daemon(check_mode=True, settings={"icc": False}, missing="tell")["commands"] == RESTART
     host.tools.remove("apt-get")
     assert "no apt-get to install docker.io" in daemon(check_mode=True)["msg"]
+    assert "no apt-get to install docker.io" in daemon(missing="tell")["msg"]
 
 
 def test_host_without_systemd(host, daemon):

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tunnels of the kernel, and a firewall that lets the peers' through and nobody else's."""
+
+from __future__ import annotations
+
+import json
+
+from overlay_helpers import UNDERLAY, App, play
+from testinfra.host import Host
+from vm_helpers import stranger
+
+# What firewalld, in its default zone, answers to what it does not let in.
+REJECTED = "icmp 3/13 about "
+
+
+def test_datapath_is_the_kernels(apps: dict[str, App], hosts: dict[str, Host]) -> None:
+    """Whoever asked for it gets it: packets of containers never enter ovs-vswitchd."""
+    for host in hosts.values():
+        shown = host.check_output("ovs-appctl --timeout=15 dpif/show")
+        assert shown.startswith("system@ovs-system"), shown
+        assert "br-overlay" in shown
+        assert {"openvswitch", "ip_gre"} <= {line.split()[0] for line in host.check_output("lsmod").splitlines()}
+        link = json.loads(host.check_output("ip -details -json link show gre_sys"))[0]
+        assert link["linkinfo"]["info_kind"] == "gretap"
+    assert apps["h1"].reaches(apps["h2"], 20)
+    flows = hosts["h1"].check_output("ovs-appctl --timeout=15 dpctl/dump-flows type=non-offloaded")
+    assert UNDERLAY["h2"] in flows
+
+
+def test_card_of_the_underlay_is_left_alone(hosts: dict[str, Host]) -> None:
+    """Kernel tunnels need no bridge around it; its address stays where it was."""
+    for name, host in hosts.items():
+        link = json.loads(host.check_output("ip -json address show eth1"))[0]
+        assert "master" not in link
+        assert UNDERLAY[name] in [item["local"] for item in link["addr_info"]]
+
+
+def test_a_stranger_gets_nowhere() -> None:
+    """On the host with a firewall, neither by a tunnel nor to the time; on the other one the kernel itself answers."""
+    assert [answer for answer in stranger("h1", "gre") if not answer.startswith(REJECTED)] == []
+    assert stranger("h1", "udp", "123") == [f"{REJECTED}udp"]
+    assert stranger("h1", "tcp", "22") == ["tcp syn-ack"]
+
+
+def test_openings_go_with_their_peers(apps: dict[str, App]) -> None:
+    """Without them GRE is stopped at once, also that of connections that were there; the next run brings them back."""
+    play("teardown", "--tags=peer_firewall", "--limit=h1").ok()
+    assert not apps["h2"].reaches(apps["h1"])
+    run = play("site").ok()
+    assert {host for task, host in run.changed} == {"h1"}
+    assert apps["h2"].reaches(apps["h1"])

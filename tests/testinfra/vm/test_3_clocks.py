@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Clocks that are off are measured to the point, and brought right by whichever time daemon there is."""
+
+from __future__ import annotations
+
+import random
+import re
+import typing as t
+
+import pytest
+from overlay_helpers import play
+from testinfra.host import Host
+from vm_helpers import SEED, clock, clocks, set_ahead
+
+CURE = "crosshost.overlay.clock : Cure | Bring the clock right"
+SOURCE = "crosshost.overlay.clock : Cure | Make one host the source"
+TRIES = 20
+OFF = 1200.0  # Weave Net's routers refuse each other at 900
+NOBODY = "198.18.43.250"
+SETTINGS = (
+    "cat /etc/chrony/chrony.conf /etc/chrony/conf.d/* /etc/chrony/sources.d/* "
+    "/etc/systemd/timesyncd.conf /etc/systemd/timesyncd.conf.d/* 2>/dev/null || true"
+)
+
+
+def close() -> bool:
+    """Whether the clocks of both hosts agree within the default of max_skew."""
+    one, other = clock("h1"), clock("h2")
+    return abs(one["offset"] - other["offset"]) < 1.0
+
+
+def test_brought_together_by_the_run() -> None:
+    """One of them was 20 minutes ahead when it began."""
+    assert close()
+
+
+def test_reported_offset_is_true(hosts: dict[str, Host]) -> None:
+    """Of a clock set by a known amount, within the bound that is stated with it, every time."""
+    hosts["h2"].check_output("systemctl stop systemd-timesyncd")  # it would not wait for us
+    chance = random.Random(SEED)
+    wrong = []
+    before = clock("h2")
+    for dummy in range(TRIES):
+        moved = set_ahead(hosts["h2"], chance.uniform(-1500.0, 1500.0))
+        now = clock("h2")
+        error = now["offset"] - before["offset"] - moved
+        if abs(error) > now["bound"] + before["bound"]:
+            wrong.append((moved, error, now["bound"], before["bound"]))
+        before = now
+    hosts["h2"].check_output("systemctl start systemd-timesyncd")
+    assert wrong == [], f"seed {SEED}"
+
+
+def test_a_small_difference_is_told_and_left(hosts: dict[str, Host]) -> None:
+    """The time daemon is trusted with it."""
+    set_ahead(hosts["h2"], clock("h1")["offset"] + 0.2 - clock("h2")["offset"])
+    run = clocks().ok()
+    assert run.changed == set()
+    match = re.search(r"clock: hosts=2 skew=([0-9.]+) .* ok$", run.text, re.MULTILINE)
+    assert match, run.text
+    assert 0.1 < float(match[1]) < 0.3
+
+
+@pytest.mark.parametrize("off", [OFF, -OFF], ids=["ahead", "behind"])
+def test_systemd_timesyncd_is_asked_first(hosts: dict[str, Host], off: float) -> None:
+    """It sets the clock itself when it starts."""
+    set_ahead(hosts["h2"], off - (clock("h2")["offset"] - clock("h1")["offset"]))
+    predicted = clocks("--check").ok()
+    assert predicted.changed == {(CURE, "h2")}
+    run = clocks().ok()
+    assert run.changed == predicted.changed
+    assert "h2: 1200" in run.text or "h2: 1199" in run.text, run.text
+    assert close()
+    assert clocks().ok().changed == set()
+
+
+def test_servers_that_do_not_answer(hosts: dict[str, Host]) -> None:
+    """Are named; clock and settings stay."""
+    before = hosts["h2"].check_output(SETTINGS)
+    run = clocks("-e", "clock_source=", "-e", f'{{"clock_servers": ["{NOBODY}"]}}')
+    assert run.status != 0
+    text = " ".join(run.text.split())
+    assert f"No NTP server is of use. {NOBODY}" in text, run.text
+    assert "The clock and its settings were left alone" in text
+    assert hosts["h2"].check_output(SETTINGS) == before
+    assert close()
+
+
+def test_run_that_ended_before_the_daemon_was_restarted(hosts: dict[str, Host]) -> None:
+    """The file is there, the daemon has not read it: the next run sees to it."""
+    assert clocks().ok().changed == set()
+    hosts["h2"].check_output("sleep 2; touch /etc/systemd/timesyncd.conf.d/*crosshost*")
+    assert clocks().ok().changed == {(CURE, "h2")}
+    assert clocks().ok().changed == set()
+
+
+@pytest.fixture(scope="module")
+def chrony(hosts: dict[str, Host]) -> t.Iterator[Host]:
+    """The second host with chrony in the place of systemd-timesyncd, and the files of both as they came."""
+    hosts["h2"].check_output(
+        "DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 install chrony >/dev/null 2>&1"
+    )
+    return hosts["h2"]
+
+
+def test_another_daemon_is_configured_anew(chrony: Host) -> None:
+    """It has replaced the first, which leaves nothing of ours behind."""
+    run = clocks().ok()
+    assert run.changed == {(CURE, "h2")}
+    assert "198.18.43.11" in chrony.check_output("chronyc -n sources")
+    assert chrony.run("ls /etc/systemd/timesyncd.conf.d/*crosshost*").rc != 0
+    assert clocks().ok().changed == set()
+
+
+@pytest.mark.parametrize("off", [OFF, -OFF], ids=["ahead", "behind"])
+def test_chrony_is_told_to_step(chrony: Host, off: float) -> None:
+    """After it has measured anew: what it knew is from before."""
+    set_ahead(chrony, off)
+    run = clocks("-v").ok()
+    assert run.changed == {(CURE, "h2")}
+    assert "chronyc makestep" in run.text
+    assert close()
+    assert clocks().ok().changed == set()
+
+
+def test_set_by_hand_only_where_that_is_allowed(chrony: Host) -> None:
+    """No daemon, no servers: an error that says what helps, and with clock_step the clock is set once."""
+    chrony.check_output("systemctl stop chrony")
+    set_ahead(chrony, OFF)
+    refused = clocks("-e", "clock_source=")
+    assert refused.status != 0
+    assert "clock_step" in refused.text
+    assert not close()
+    run = clocks("-e", "clock_source=", "-e", "clock_step=true", "-v").ok()
+    assert "clock_settime" in run.text
+    assert close()
+    chrony.check_output("systemctl start chrony")
+
+
+def test_time_zone(chrony: Host) -> None:
+    """Set on request, and given back by the teardown."""
+    zone = "timedatectl show --property=Timezone --value"
+    before = chrony.check_output(zone)
+    assert clocks("-e", "clock_zone=Asia/Tokyo").ok().changed == {(CURE, "h2"), (SOURCE, "h1")}
+    assert chrony.check_output(zone) == "Asia/Tokyo"
+    play("teardown", "--tags=clock").ok()
+    assert chrony.check_output(zone) == before
+    assert chrony.run("ls /etc/chrony/*/*crosshost*").rc != 0
+
+
+def test_as_it_was_declared() -> None:
+    """After all this one run makes it whole, and the next has nothing to do."""
+    play("site").ok()
+    assert play("site", "--skip-tags=verify").ok().changed == set()

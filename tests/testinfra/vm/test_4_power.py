@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Power is cut on a running overlay and in the middle of a run; the teardown leaves machines as they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import subprocess
+import time
+
+from overlay_helpers import INVENTORY, NAMES, App, call, differences, play, snapshot, wait_for
+from testinfra.host import Host
+from vm_helpers import SEED, power
+
+SNAPSHOTS = pathlib.Path(os.environ.get("OVERLAY_SNAPSHOTS", "."))
+LONGEST = 60  # seconds after which the power is cut at the latest; the run takes longer
+FIREWALL = {"backend": "ovs_gre", "peers": ["198.18.43.12"], "address": "198.18.43.11", "ntp": True}
+PROVED = "verify: hosts=2 pairs=2 ok=2 failed=0"
+
+
+def test_power_cut(apps: dict[str, App]) -> None:
+    """Tunnels, addresses, openings and containers are back without Ansible; a run has nothing to do."""
+    before = call("h1", "firewall_info", **FIREWALL).ok()["firewall"]["openings"]
+    assert before
+    for name in NAMES:
+        power(name, "cut")
+    for name in NAMES:
+        power(name, "restore")
+    wait_for("both reach each other", lambda: apps["h1"].reaches(apps["h2"]) and apps["h2"].reaches(apps["h1"]), 180)
+    assert call("h1", "firewall_info", **FIREWALL).ok()["firewall"]["openings"] == before
+    run = play("site").ok()
+    assert run.changed == set()
+    assert PROVED in run.text
+
+
+def test_teardown(apps: dict[str, App], hosts: dict[str, Host]) -> None:
+    """On kernels of their own, too."""
+    for app in apps.values():
+        app.stop()
+    play("teardown").ok()
+    before = json.loads((SNAPSHOTS / "snapshot-h1.json").read_text(encoding="utf-8"))
+    assert differences(before, snapshot(hosts["h1"])) == []
+
+
+def test_power_cut_in_the_middle_of_a_run(hosts: dict[str, Host]) -> None:
+    """Wherever it was: the next run converges, proves it, and leaves nothing to do."""
+    seconds = random.Random(SEED).uniform(5, LONGEST)
+    argv = ["ansible-playbook", f"--inventory={INVENTORY}", "crosshost.overlay.site"]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        time.sleep(seconds)
+        assert process.poll() is None, "the run ended before the power was cut"
+        power("h2", "cut")
+        # It has lost its host and says so, or waits for it; either way it is over.
+        process.kill()
+    power("h2", "restore")
+    run = play("site")
+    assert run.status == 0, f"seed {SEED}, cut after {seconds:.1f} s\n{run.text}"
+    assert PROVED in run.text
+    assert play("site", "--skip-tags=verify").ok().changed == set(), f"seed {SEED}, cut after {seconds:.1f} s"
