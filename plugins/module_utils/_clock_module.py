@@ -96,27 +96,26 @@ class Clock:
         )
 
     def pending(self, state: State, plan: Plan) -> list[str]:
-        """What state=present would do; a daemon that is to be asked is part of it."""
-        found = [_shown(step) for step in plan.steps if step.argv[-1] != LEDGER] or [
-            _shown(step) for step in plan.steps
-        ]
-        if not found and self.must_sync(state, plan) and state.daemon is not None:
-            found.append(f"synchronise {state.daemon.kind.name}")
-        return found
+        """What state=present would do."""
+        return [_shown(step) for step in plan.steps if step.argv[-1] != LEDGER] or [_shown(step) for step in plan.steps]
 
     def must_sync(self, state: State, plan: Plan) -> bool:
-        """Whether given servers are not in use yet. A container has no daemon to wait for."""
+        """Whether the daemon is about to get the given servers. A container has no daemon to wait for.
+
+        One that has them and is not synchronised at the moment is none of it: systemd-timesyncd asks anew, and has no answer yet, whenever
+        a network card comes or goes. If its clock is off, there is a correction; if not, there is a warning.
+        """
         if plan.problems or not (self.wish.servers or self.wish.pools) or not (state.settable or state.active):
             return False
-        tracking = state.tracking
-        return tracking is None or not tracking.synchronised or _daemon_steps(plan)
+        return _daemon_steps(plan)
 
     def reach(self, state: State, plan: Plan, cure: Cure) -> float | None:
         """Ask the servers before anything is changed. How far the host is off, if that is known."""
         correction = self.params["correction"]
         wanted = [*self.wish.servers, *self.wish.pools]
         # In isolated mode the source is set up by the same run, which in check mode has not happened.
-        if wanted and self.must_sync(state, plan) and not (self.module.check_mode and self.params["isolated"]):
+        needed = self.must_sync(state, plan) or correction is not None
+        if wanted and needed and not (self.module.check_mode and self.params["isolated"]):
             return cure.servers(wanted)
         return None if correction is None else -correction
 
