@@ -158,6 +158,16 @@ def _switch_services(run: Run, disabled: bool) -> list[LayerPlan]:
     )
 
 
+def docker_affected(run: Run, done: t.Iterable[LayerPlan]) -> bool:
+    """Whether Docker runs and may lack its chains: by what was done now, or by a run that was cut off before anybody saw to them."""
+    if run(("systemctl", "is-active", "--quiet", "docker.service")).rc != 0:
+        return False
+    if any(plan.reloads for plan in done):
+        return True
+    table = run(("iptables-save", "-t", "filter"))
+    return table.rc == 0 and ":DOCKER " not in table.out
+
+
 def reconcile(run: Run, wish: Wish | None) -> tuple[Survey, list[LayerPlan]]:
     """Bring every firewall to the wish and read back; returns what was found last, and the plans that were carried out."""
     done = _switch_services(run, bool(wish and wish.disabled))

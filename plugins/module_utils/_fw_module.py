@@ -125,7 +125,7 @@ def _forget(installer: Installer) -> None:
     if installer.module.check_mode:
         return
     _files.remove(_fw_host.LOCK)
-    if os.path.lexists(_fw_firewalld.LEFTOVER):
+    if os.path.lexists(_fw_firewalld.LEFTOVER):  # not by _files.remove(), which takes an empty folder along
         os.unlink(_fw_firewalld.LEFTOVER)
 
 
@@ -195,9 +195,6 @@ class Fix:
         else:
             _files.write_atomic(WISH_PATH, text.encode())
 
-    def _docker_runs(self) -> bool:
-        return self.shell(["systemctl", "is-active", "--quiet", "docker.service"]).rc == 0
-
     def _answer(self, first: _fw_host.Survey, done: t.Sequence[LayerPlan], last: _fw_host.Survey) -> dict[str, t.Any]:
         commands = [*_fw_host.steps_of(done), *self.installer.commands]
         notes = list(dict.fromkeys(note for plan in last.plans for note in plan.notes))
@@ -215,7 +212,7 @@ class Fix:
             **_found(last),
             "blocked": [asdict(block) for plan in last.plans for block in plan.blocks],
             "openings": {name: lines for name, lines in after.items() if lines and name != _fw_services.NAME},
-            "docker_affected": any(plan.reloads for plan in done) and self._docker_runs(),
+            "docker_affected": _fw_host.docker_affected(self.shell, done),
             "guarded": False if self.module.check_mode else _fw_install.pending(),
             "diff": {
                 "before": {name: before.get(name, []) for name in sorted(shown)},

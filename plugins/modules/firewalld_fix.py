@@ -116,7 +116,7 @@ notes:
   elements: str
   returned: success, except with O(state=confirmed)
 docker_affected:
-  description: Whether a firewall was reloaded, started or stopped while Docker runs, which may have removed Docker's chains.
+  description: Whether Docker runs and may lack its chains, because a firewall was reloaded, started or stopped now, or because they are gone.
   type: bool
   returned: success, except with O(state=confirmed)
 guarded:

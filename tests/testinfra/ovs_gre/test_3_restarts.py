@@ -53,6 +53,15 @@ def test_stopped_docker_is_started_by_the_next_run(hosts: dict[str, Host], apps:
     assert both_ways(apps)
 
 
+def test_chains_lost_by_a_run_that_was_cut_off(hosts: dict[str, Host]) -> None:
+    """Docker's chains went with a firewall, and nobody saw to it: the role peer_firewall alone does, and once is enough."""
+    hosts[LAST].check_output("nft delete table ip filter; nft delete table ip nat")
+    task = "crosshost.overlay.peer_firewall : Docker | Bring back the chains that firewalld took away"
+    assert play("site", "--tags=peer_firewall").ok().changed == {(task, LAST)}
+    assert ":DOCKER " in hosts[LAST].check_output("iptables-save -t filter")
+    assert play("site", "--tags=peer_firewall").ok().changed == set()
+
+
 def test_exit_with_cleanup_is_repaired_by_the_next_run(hosts: dict[str, Host], apps: dict[str, App]) -> None:
     """This takes the underlay's address with it, and nothing but a run, or a restart of the unit, brings it back."""
     hosts[LAST].check_output("ovs-appctl --timeout=15 exit --cleanup; sleep 1; systemctl restart openvswitch-switch")

@@ -107,6 +107,28 @@ def test_going_back(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, pre
     assert not guard.exists()
 
 
+@pytest.mark.parametrize(
+    ("runs", "done", "saved", "affected"),
+    [
+        pytest.param(True, (), "*filter\n:DOCKER - [0:0]\nCOMMIT\n", False, id="whole"),
+        pytest.param(True, (RELOAD,), "*filter\n:DOCKER - [0:0]\nCOMMIT\n", True, id="reloaded now"),
+        pytest.param(True, (), "*filter\n:DOCKER-USER - [0:0]\nCOMMIT\n", True, id="lost to a run that was cut off"),
+        pytest.param(True, (), "", True, id="no table"),
+        pytest.param(False, (RELOAD,), "", False, id="no Docker"),
+    ],
+)
+def test_docker_affected(runs: bool, done: tuple[LayerPlan, ...], saved: str, affected: bool) -> None:
+    """Live state decides, not only what this run did."""
+
+    def shell(argv: t.Sequence[str], stdin: str | None = None, timeout: float = 30) -> Result:
+        if argv[0] == "systemctl":
+            return Result(tuple(argv), 0 if runs else 3, "", "")
+        assert tuple(argv) == ("iptables-save", "-t", "filter")
+        return Result(tuple(argv), 0, saved, "")
+
+    assert _fw_host.docker_affected(shell, done) is affected
+
+
 def test_command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The firewall, the command, its words, and two ways on."""
     surveys(monkeypatch, (OPEN,))
