@@ -43,7 +43,7 @@ integration: .venv ## Run the integration tests of the modules (some: TARGETS="o
 	@dev/integration.sh $(TARGETS)
 
 .PHONY: molecule
-molecule: .venv ## Run the molecule scenarios, one after another (some: SCENARIOS="default")
+molecule: .venv ## Run the molecule scenarios, two at a time (some: SCENARIOS="default", one at a time: JOBS=1)
 	@dev/molecule.sh $(SCENARIOS)
 
 .PHONY: test

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Run molecule scenarios one after another; stop at the first that fails: dev/molecule.sh [SCENARIO...]
+# Run molecule scenarios, two at a time; after one that fails no other is started: dev/molecule.sh [SCENARIO...]
+# They mostly wait for hosts, and their labs share nothing: two take little longer than one (another number: JOBS=1).
 # One line per scenario; its output only when it fails. The logs stay in .cache/molecule/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$PWD/.venv/collections ANSIBLE_NOCOLOR=1 NO_COLOR=1
 limit=3600 # seconds for one scenario; one of virtual machines without KVM takes up to half of that
+jobs=${JOBS:-2}
 
 scenarios=("$@")
 if ((!$#)); then
@@ -13,18 +15,38 @@ if ((!$#)); then
     done
 fi
 
-mkdir -p .cache/molecule
+declare -A scenario_of=() started=()
 passed=0
-for scenario in "${scenarios[@]}"; do
-    log=.cache/molecule/$scenario.log start=$SECONDS status=0
-    timeout --kill-after=60 "$limit" molecule test -s "$scenario" </dev/null >"$log" 2>&1 || status=$?
+failed=()
+
+start() {
+    timeout --kill-after=60 "$limit" molecule test -s "$1" </dev/null >".cache/molecule/$1.log" 2>&1 &
+    scenario_of[$!]=$1
+    started[$1]=$SECONDS
+}
+
+# Wait for one of those that run, and tell how it ended.
+finish() {
+    local pid status=0 scenario
+    wait -n -p pid "${!scenario_of[@]}" || status=$?
+    scenario=${scenario_of[$pid]}
+    unset "scenario_of[$pid]"
     if ((status)); then
-        cat "$log"
-        printf 'FAILED  %-20s %6d s (status %d)\n' "$scenario" $((SECONDS - start)) "$status"
-        echo "molecule: $passed passed, 1 failed ($scenario)"
-        exit 1
+        cat ".cache/molecule/$scenario.log"
+        printf 'FAILED  %-20s %6d s (status %d)\n' "$scenario" $((SECONDS - started[$scenario])) "$status"
+        failed+=("$scenario")
+    else
+        printf 'ok      %-20s %6d s\n' "$scenario" $((SECONDS - started[$scenario]))
+        passed=$((passed + 1))
     fi
-    printf 'ok      %-20s %6d s\n' "$scenario" $((SECONDS - start))
-    passed=$((passed + 1))
+}
+
+mkdir -p .cache/molecule
+for scenario in "${scenarios[@]}"; do
+    if ((${#scenario_of[@]} >= jobs)); then finish; fi
+    if ((${#failed[@]})); then break; fi
+    start "$scenario"
 done
-echo "molecule: $passed passed, 0 failed"
+while ((${#scenario_of[@]})); do finish; done
+echo "molecule: $passed passed, ${#failed[@]} failed${failed[*]:+ (${failed[*]})}"
+((!${#failed[@]}))
