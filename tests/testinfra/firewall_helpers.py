@@ -11,7 +11,7 @@ import socket
 import subprocess
 import typing as t
 
-from overlay_helpers import LAB, NAMES, UNDERLAY, App, call, wait_for
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, call, side_by_side, wait_for
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host
@@ -59,16 +59,6 @@ for target in sys.argv[2:]:
     for port in map(int, sys.argv[1].split(",")):
         one.sendto(b"x", (target, port))
 """
-
-
-def side_by_side(check: t.Callable[[str], t.Any], names: t.Iterable[str]) -> None:
-    """Check these hosts at once; the first that fails is named."""
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        for name, done in [(name, pool.submit(check, name)) for name in names]:
-            try:
-                done.result()
-            except AssertionError as exc:
-                raise AssertionError(f"on {name}: {exc}") from exc
 
 
 def everywhere(hosts: dict[str, Host], command: str, names: t.Iterable[str] = NAMES) -> None:

@@ -11,6 +11,7 @@ change the overlay, so never use hosts that matter.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import logging
@@ -107,6 +108,16 @@ class Call:
         assert self.failed, f"it worked: {self.result.get('commands')} {self.text[-1000:]}"
         LOG.info("%s", self.result["msg"])  # shown with: -o log_cli=true -o log_cli_level=INFO
         return str(self.result["msg"])
+
+
+def side_by_side(check: t.Callable[[str], t.Any], names: t.Iterable[str]) -> None:
+    """Check these hosts at once; the first that fails is named."""
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for name, done in [(name, pool.submit(check, name)) for name in names]:
+            try:
+                done.result()
+            except AssertionError as exc:
+                raise AssertionError(f"on {name}: {exc}") from exc
 
 
 def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:

@@ -10,8 +10,8 @@ import concurrent.futures
 import typing as t
 
 import pytest
-from firewall_helpers import RELOADS, UNITS, each, everywhere, found, healed, side_by_side
-from overlay_helpers import NAMES, App, play, wait_for
+from firewall_helpers import RELOADS, UNITS, each, everywhere, found, healed
+from overlay_helpers import NAMES, App, play, side_by_side, wait_for
 from testinfra.host import Host
 from weave_helpers import Routers
 

@@ -13,8 +13,8 @@ import time
 import typing as t
 
 import pytest
-from firewall_helpers import FIREWALLS, SERVICES, UNITS, container_exec, found, options, ring, side_by_side
-from overlay_helpers import LAB, NAMES, UNDERLAY, App, Call, Pinger, call, play, wait_for
+from firewall_helpers import FIREWALLS, SERVICES, UNITS, container_exec, found, options, ring
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, Call, Pinger, call, play, side_by_side, wait_for
 from testinfra.host import Host
 from weave_helpers import Routers
 

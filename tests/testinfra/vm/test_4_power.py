@@ -13,7 +13,7 @@ import random
 import subprocess
 import time
 
-from overlay_helpers import INVENTORY, NAMES, App, call, differences, play, snapshot, wait_for
+from overlay_helpers import INVENTORY, NAMES, App, call, differences, play, side_by_side, snapshot, wait_for
 from testinfra.host import Host
 from vm_helpers import SEED, power
 
@@ -29,8 +29,7 @@ def test_power_cut(apps: dict[str, App]) -> None:
     assert before
     for name in NAMES:
         power(name, "cut")
-    for name in NAMES:
-        power(name, "restore")
+    side_by_side(lambda name: power(name, "restore"), NAMES)
     wait_for("both reach each other", lambda: apps["h1"].reaches(apps["h2"]) and apps["h2"].reaches(apps["h1"]), 180)
     assert call("h1", "firewall_info", **FIREWALL).ok()["firewall"]["openings"] == before
     run = play("site").ok()
