@@ -11,7 +11,7 @@ import socket
 import subprocess
 import typing as t
 
-from overlay_helpers import LAB, NAMES, UNDERLAY, App, call, side_by_side, wait_for
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, call, differences, side_by_side, wait_for
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host
@@ -36,6 +36,7 @@ UNITS = {
 }
 RELOADS = {"h1": "firewall-cmd --reload", "h3": "systemctl reload nftables", "h4": "ufw reload"}
 OUTSIDER = UNDERLAY["h1"].rpartition(".")[0] + ".1"  # this machine, on the underlay and no peer
+FILES = ("/etc/firewalld", "/etc/ufw", "/etc/default/ufw", "/etc/nftables.conf", "/etc/iptables", "/etc/crosshost")
 TCP = (6781, 6782, 6783, 6784, 53, 2375, 12375)
 SERVICES = ["administrators-firewall"]  # what h6 has instead of a distribution's
 UDP = (6783, 6784)
@@ -122,3 +123,42 @@ def healed(apps: dict[str, App], routers: Routers) -> None:
     """Wait until the overlay works again without Ansible."""
     wait_for("all routers are linked", routers.whole, 120)
     wait_for("containers reach each other", lambda: ring(apps), 60)
+
+
+def firewall_differences(then: dict[str, t.Any], now: dict[str, t.Any]) -> list[str]:
+    """What differs between the firewalls of two snapshots of a host, rule by rule and file by file, but for what Docker leaves behind."""
+    differ = []
+    for key in ("firewalld", "nftables", "iptables legacy"):
+        differ += differences(_without_docker(then[key]), _without_docker(now[key]), f"/{key}")
+    differ += differences(_of_others(then["iptables"]), _of_others(now["iptables"]), "/iptables")
+    # Docker sets this policy to DROP, and does not take it back when it is removed.
+    if (policy := _forward_policy(now["iptables"])) not in (_forward_policy(then["iptables"]), ":FORWARD DROP"):
+        differ.append(policy)
+    # firewalld makes a copy of a zone of its own when a rule comes and goes; what is in it has just been compared.
+    files = {
+        path: text for path, text in now["files"].items() if path in then["files"] or "/firewalld/zones/" not in path
+    }
+    return differ + differences(_configuration(then["files"]), _configuration(files), "/files")
+
+
+def _configuration(files: dict[str, str]) -> dict[str, str]:
+    """The files of firewalls, without those that Docker writes."""
+    return {path: text for path, text in files.items() if path.startswith(FILES) and "docker" not in path}
+
+
+def _without_docker(found: object) -> object:
+    """Zones but for Docker's own, as text."""
+    if isinstance(found, dict):
+        return {key: _without_docker(value) for key, value in found.items()}
+    return [zone for zone in "\n".join(found).split("\n\n") if not zone.startswith("docker")]  # type: ignore[arg-type]
+
+
+def _forward_policy(tables: dict[str, list[str]]) -> str:
+    """The line of iptables-save about it; as long as there is no table, packets are accepted."""
+    return next((line.strip() for line in tables["filter"] if line.startswith(":FORWARD")), ":FORWARD ACCEPT")
+
+
+def _of_others(tables: dict[str, list[str]]) -> list[str]:
+    """Rules of the filter table that neither Docker nor Weave Net made; their chains stay empty until the next start."""
+    made = ("DOCKER", "WEAVE", "docker", ":FORWARD")
+    return [line for line in tables["filter"] if not any(word in line for word in made)]
