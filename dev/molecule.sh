@@ -8,10 +8,14 @@ export PATH=$PWD/.venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$PWD/.venv/collections
 limit=3600 # seconds for one scenario; one of virtual machines without KVM takes up to half of that
 jobs=${JOBS:-2}
 
+# Those that take longest come first, or the last of them would run alone; others follow.
+longest=(vm firewall weave default)
 scenarios=("$@")
 if ((!$#)); then
+    scenarios=("${longest[@]}")
     for file in molecule/*/molecule.yml; do
-        if [[ $file != molecule/shared/* ]]; then scenarios+=("$(basename "$(dirname "$file")")"); fi
+        scenario=$(basename "$(dirname "$file")")
+        if [[ " ${longest[*]} " != *" $scenario "* ]]; then scenarios+=("$scenario"); fi
     done
 fi
 

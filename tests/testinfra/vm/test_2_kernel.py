@@ -54,10 +54,11 @@ def test_without_the_openings(apps: dict[str, App]) -> None:
         reached = apps["h2"].reaches(apps["h1"])
         found = call("h1", "firewall_info", backend="ovs_gre", peers=[UNDERLAY["h2"]], address=UNDERLAY["h1"]).ok()
     finally:
-        run = play("site").ok()
+        run = play("site", "--tags=peer_firewall").ok()
     assert not reached
     blocked = [(item["firewall"], item["traffic"], item["opened"]) for item in found["firewall"]["blocked"]]
     assert ("firewalld", "gre", False) in blocked
+    assert run.changed
     assert {host for task, host in run.changed} == {"h1"}
     time.sleep(3)
     assert apps["h2"].reaches(apps["h1"])
