@@ -5,9 +5,8 @@
 # PRIVATE: used by the modules of crosshost.overlay only; it may change in any release.
 """Probe many addresses at once from the network namespace this process is in.
 
-Echo requests to every target leave through one raw socket, the last of them as large as the interface allows; then a
-block of data goes to the TCP echo port of every target and back. One event loop, no thread and no process per target.
-EchoRun holds what is sent and counted and does no input or output of its own.
+In the same rounds leave echo requests of three sizes, UDP datagrams, and a few broadcasts; then a block of data goes to the
+TCP echo port of every target and back. One event loop, no thread and no process per target.
 """
 
 from __future__ import annotations
@@ -20,343 +19,222 @@ import socket
 import struct
 import time
 import typing as t
-from collections import deque
-from dataclasses import dataclass
 
-ECHO_REPLY, UNREACHABLE, ECHO_REQUEST, TIME_EXCEEDED = 0, 3, 8, 11  # ICMP types, RFC 792
-ECHO_PORT = 7  # RFC 862
-PAYLOAD = 56  # bytes; with the 8 of the header the 64 that ping(8) sends
-HEADERS = 28  # bytes of an IPv4 header without options and an ICMP header
-LARGEST = 9216  # bytes; larger than the jumbo frames of any usual switch. The loopback interface has an MTU of 65536
-TCP_BYTES = 65536  # more than one window of full segments, so that MTU and offload faults show
-TCP_AT_ONCE = 32  # keeps the burst of blocks below 2 MiB
-SPACING = 0.0005  # seconds between two echo requests, unless the interval asks for more speed
-ICMP_FILTER, SOL_RAW = 1, 255  # linux/icmp.h, linux/socket.h: the socket module lacks these and the next three
-IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, IP_MTU = 10, 3, 14  # linux/in.h; PROBE: never fragment, heed the interface only
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo import (
+    ECHO_PORT,
+    FRAGMENTED,
+    LARGEST,
+    UDP_BYTES,
+    DatagramRun,
+    EchoRun,
+    Settings,
+    Target,
+)
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_packets import (
+    ECHO_REPLY,
+    TIME_EXCEEDED,
+    UNREACHABLE,
+    parse_refusal,
+)
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_storm import Watch, WatchChannel
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_tcp import exchange_blocks
+
+ICMP_FILTER, SOL_RAW = 1, 255  # linux/icmp.h, linux/socket.h: the socket module lacks these and the next four
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_PROBE = (
+    10,
+    0,
+    3,
+)  # linux/in.h; PROBE: never fragment, heed the interface only
+IP_MTU = 14
 RECEIVE_BUFFER = 4 << 20  # bytes; holds the replies of thousands of targets while this process is not running
-
-HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
-TOKEN = struct.Struct("!8sII")  # nonce of the run, index of the target, round
-
-NEVER = float("-inf")
-UNREACHABLE_TEXT = {0: "network unreachable", 1: "host unreachable", 4: "packet too big", 13: "prohibited by a filter"}
+AT_ONCE = 16  # requests sent before answers are read
 
 
-@dataclass(frozen=True)
-class Target:
-    """One address to probe; name is what it is called in the report."""
+class Channel(t.Protocol):
+    """A socket with what is to be sent on it."""
 
-    name: str
-    address: str
+    sock: socket.socket
 
+    def send_due(self, now: float) -> None:
+        """Send what is due, a few at a time so that answers are read in between."""
 
-@dataclass(frozen=True)
-class Settings:
-    """How to probe; times in seconds."""
-
-    count: int = 5
-    interval: float = 0.2
-    timeout: float = 2.0
-    tcp_timeout: float = 5.0
-    port: int = ECHO_PORT
-    tcp: bool = True
-
-    def deadline(self, targets: int) -> float:
-        """Return how long a run with so many targets may take at the most."""
-        echoes = self.count * self.interval + self.timeout
-        blocks = -(-targets // TCP_AT_ONCE) * self.tcp_timeout if self.tcp else 0.0
-        return echoes + blocks + 1.0
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An ICMP error message about an echo request to target."""
-
-    kind: int
-    code: int
-    ident: int
-    target: str
-
-    @property
-    def text(self) -> str:
-        """What it says."""
-        if self.kind == TIME_EXCEEDED:
-            return "time to live exceeded"
-        return UNREACHABLE_TEXT.get(self.code, f"unreachable, code {self.code}")
-
-
-def checksum(data: bytes) -> int:
-    """Return the Internet checksum of RFC 1071; a sum in ones' complement is a remainder of division by 65535."""
-    if len(data) % 2:
-        data += b"\0"
-    return 0xFFFF - int.from_bytes(data, "big") % 0xFFFF
-
-
-def echo_request(ident: int, sequence: int, payload: bytes) -> bytes:
-    """Return an ICMP echo request without the IP header, which the kernel adds."""
-    bare = HEADER.pack(ECHO_REQUEST, 0, 0, ident, sequence & 0xFFFF)
-    return HEADER.pack(ECHO_REQUEST, 0, checksum(bare + payload), ident, sequence & 0xFFFF) + payload
-
-
-def parse_reply(packet: bytes) -> tuple[int, int, int, bytes] | None:
-    """Return identifier, index, round and payload of an IPv4 packet with an echo reply of ours; None for anything else."""
-    start = icmp_start(packet)
-    if start is None or packet[start] != ECHO_REPLY or len(packet) < start + HEADER.size + TOKEN.size:
-        return None
-    ident = HEADER.unpack_from(packet, start)[3]
-    payload = packet[start + HEADER.size :]
-    index, turn = TOKEN.unpack_from(payload)[1:]
-    return ident, index, turn, payload
-
-
-def parse_refusal(packet: bytes) -> Refusal | None:
-    """Return what an IPv4 packet with an ICMP error message says; it quotes the header of the packet it is about."""
-    start = icmp_start(packet)
-    if start is None or packet[start] not in (UNREACHABLE, TIME_EXCEEDED):
-        return None
-    quoted = packet[start + HEADER.size :]
-    inner = icmp_start(quoted)
-    if inner is None or quoted[inner] != ECHO_REQUEST:
-        return None
-    return Refusal(
-        packet[start], packet[start + 1], HEADER.unpack_from(quoted, inner)[3], socket.inet_ntoa(quoted[16:20])
-    )
-
-
-def icmp_start(packet: bytes) -> int | None:
-    """Return where the ICMP header of an IPv4 packet starts; None if it has no whole one."""
-    if len(packet) < 20 or packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_ICMP:
-        return None
-    start = (packet[0] & 0x0F) * 4
-    return start if len(packet) >= start + HEADER.size else None
-
-
-def round_trip(times: t.Sequence[float]) -> dict[str, float] | None:
-    """Return min, median and max in milliseconds of times in seconds; None without any."""
-    if not times:
-        return None
-    low = sorted(times)
-    half = len(low) // 2
-    median = low[half] if len(low) % 2 else (low[half - 1] + low[half]) / 2
-    return {name: round(value * 1000, 3) for name, value in (("min", low[0]), ("median", median), ("max", low[-1]))}
-
-
-class EchoRun:
-    """What was sent to whom and what came back. Every round sends one request to every target."""
-
-    def __init__(
-        self,
-        targets: t.Sequence[Target],
-        settings: Settings,
-        start: float,
-        nonce: bytes,
-        ident: int,
-        mtus: t.Sequence[int] = (),
-    ) -> None:
-        self.targets = targets
-        self.settings = settings
-        self.total = len(targets) * settings.count
-        self.notes: dict[int, str] = {}
-        self._start = start
-        self._nonce = nonce
-        self._ident = ident
-        self._next = 0
-        self._spacing = min(SPACING, settings.interval / max(len(targets), 1))
-        self._index = {target.address: index for index, target in enumerate(targets)}
-        # One packet lost by chance does not look like a wrong MTU, two do.
-        large = min(2, settings.count // 2) if mtus else 0
-        self._large_from = settings.count - large
-        self._sizes = [max(PAYLOAD, min(mtu, LARGEST) - HEADERS) for mtu in mtus]
-        self._large_received = [0] * len(targets)
-        self._open: dict[tuple[int, int], float] = {}
-        self._seen: set[tuple[int, int]] = set()
-        self._order: deque[tuple[int, int]] = deque()
-        self._times: list[list[float]] = [[] for dummy in targets]
-        self._sent = [0] * len(targets)
-        self._duplicates = [0] * len(targets)
-
-    def due(self) -> float | None:
-        """Return when the next request should leave; None if all have left."""
-        if self._next >= self.total:
-            return None
-        turn, index = divmod(self._next, len(self.targets))
-        return self._start + turn * self.settings.interval + index * self._spacing
-
-    def next_packet(self) -> tuple[str, bytes]:
-        """Return address and bytes of the next request."""
-        turn, index = divmod(self._next, len(self.targets))
-        return self.targets[index].address, echo_request(self._ident, turn, self._payload(index, turn))
-
-    def _payload(self, index: int, turn: int) -> bytes:
-        size = self._sizes[index] if turn >= self._large_from else PAYLOAD
-        return TOKEN.pack(self._nonce, index, turn) + bytes(size - TOKEN.size)
-
-    def sent(self, now: float, problem: str | None = None) -> None:
-        """Count the next request as sent, or as lost at once because of a problem."""
-        turn, index = divmod(self._next, len(self.targets))
-        self._next += 1
-        self._sent[index] += 1
-        if problem:
-            self.notes[index] = problem
-        else:
-            self._open[(index, turn)] = now
-            self._order.append((index, turn))
-
-    def received(self, packet: bytes, source: str, now: float) -> None:
-        """Count a packet: a first answer in time, a duplicate, an error message, or none of ours."""
-        reply = parse_reply(packet)
-        if reply is None:
-            refusal = parse_refusal(packet)
-            if refusal and refusal.ident == self._ident and refusal.target in self._index:
-                self.notes[self._index[refusal.target]] = f"{source} says: {refusal.text}"
-            return
-        ident, index, turn, payload = reply
-        if ident != self._ident or index >= len(self.targets) or payload != self._payload(index, turn):
-            return  # not from this run, or damaged on the way
-        if (index, turn) in self._seen:
-            self._duplicates[index] += 1
-        elif source != self.targets[index].address:
-            self.notes[index] = f"answered by {source}"
-        elif (index, turn) in self._open:
-            self._seen.add((index, turn))
-            self._times[index].append(now - self._open.pop((index, turn)))
-            self._large_received[index] += turn >= self._large_from
-
-    def expire(self, now: float) -> None:
-        """Give up what has waited for longer than the timeout; a later answer counts as lost."""
-        while self._order and now - self._open.get(self._order[0], NEVER) >= self.settings.timeout:
-            self._open.pop(self._order.popleft(), None)
+    def take_in(self) -> None:
+        """Read what has arrived."""
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until there is something to do; None if all is sent and answered or given up."""
-        self.expire(now)
-        due = self.due()
-        if due is not None:
-            return max(0.0, due - now)
-        if not self._open:
-            return None
-        return max(0.0, self._open[self._order[0]] + self.settings.timeout - now)
-
-    def results(self) -> list[dict[str, t.Any]]:
-        """Return the figures of every target, in their order."""
-        return [self._result(index, target) for index, target in enumerate(self.targets)]
-
-    def _result(self, index: int, target: Target) -> dict[str, t.Any]:
-        sent, received = self._sent[index], len(self._times[index])
-        large = max(0, sent - self._large_from)
-        return {
-            "name": target.name,
-            "address": target.address,
-            "sent": sent,
-            "received": received,
-            "duplicates": self._duplicates[index],
-            "loss": round(100.0 * (sent - received) / sent, 1) if sent else 100.0,
-            "rtt_ms": round_trip(self._times[index]),
-            "full_size": {
-                "bytes": self._sizes[index] + HEADERS,
-                "sent": large,
-                "received": self._large_received[index],
-            }
-            if large
-            else None,
-            "note": self.notes.get(index),
-        }
+        """Return the seconds until there is something to do; None if nothing is waited for."""
 
 
-class BlockCheck:
-    """One TCP connection that sends a block and compares what comes back."""
+class EchoChannel:
+    """The raw sockets of an EchoRun: what leaves on the second may be cut into fragments; all answers come to the first."""
 
-    def __init__(self, address: str, port: int, block: bytes, started: float) -> None:
-        self.started = started
-        self.error: str | None = None
-        self.done = False
-        self.connected = False
-        self.ended = started
-        self._block = block
-        self._sent = 0
-        self._got = 0
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        status = self.sock.connect_ex((address, port))
-        if status not in (0, errno.EINPROGRESS):
-            self.finish(started, os.strerror(status))
+    def __init__(self, run: EchoRun, datagrams: DatagramRun | None = None, port: int = 0) -> None:
+        self.run = run
+        self._datagrams = datagrams
+        self._port = port  # that the datagrams leave from; messages about them arrive here
+        self.sock = raw_socket((ECHO_REPLY, UNREACHABLE, TIME_EXCEEDED), IP_PMTUDISC_PROBE)
+        self._loose = (
+            raw_socket((), IP_PMTUDISC_DONT) if any(turn[1] == FRAGMENTED for turn in run.turns) else self.sock
+        )
+        self.wait = run.wait
 
-    def events(self) -> int:
-        """Return what to wait for."""
-        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._sent < len(self._block) else 0)
+    def send_due(self, now: float) -> None:
+        """Send what is due."""
+        for dummy in range(AT_ONCE):
+            due = self.run.due()
+            if due is None or due > now:
+                return
+            address, packet, may_fragment = self.run.next_packet()
+            problem = None
+            now = time.monotonic()
+            try:
+                (self._loose if may_fragment else self.sock).sendto(packet, (address, 0))
+            except OSError as exc:
+                if _queue_full(exc):
+                    return
+                problem = exc.strerror or str(exc)
+            self.run.sent(now, problem)
 
-    def step(self, mask: int, now: float) -> None:
-        """Go on as far as the socket allows."""
-        try:
-            if not self.connected:
-                status = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if status:
-                    raise OSError(status, os.strerror(status))
-                self.connected = True
-            if mask & selectors.EVENT_WRITE and self._sent < len(self._block):
-                self._sent += self.sock.send(memoryview(self._block)[self._sent :])
-            if mask & selectors.EVENT_READ:
-                self._read(now)
-        except BlockingIOError:
-            return
-        except OSError as exc:
-            self.finish(now, exc.strerror or str(exc))
+    def take_in(self) -> None:
+        """Read all packets that have arrived."""
+        while True:
+            try:
+                packet, source = self.sock.recvfrom(LARGEST + 64)
+            except BlockingIOError:
+                return
+            except OSError:  # a pending error of the socket, told once
+                continue
+            self.run.received(packet, source[0], time.monotonic())
+            if self._datagrams is not None and packet[20:21] == bytes([UNREACHABLE]):
+                refusal = parse_refusal(packet)
+                if refusal and (refusal.protocol, refusal.ident) == (socket.IPPROTO_UDP, self._port):
+                    self._datagrams.refused(refusal.target, f"{source[0]} says: {refusal.text}")
 
-    def _read(self, now: float) -> None:
-        data = self.sock.recv(TCP_BYTES)
-        if not data:
-            self.finish(now, f"closed by the other end after {self._got} of {len(self._block)} bytes")
-        elif self._block[self._got : self._got + len(data)] != data:
-            self.finish(now, f"what came back differs from what was sent, at or after byte {self._got}")
-        else:
-            self._got += len(data)
-            if self._got == len(self._block):
-                self.finish(now)
-
-    def finish(self, now: float, error: str | None = None) -> None:
-        """End the check, well if error is None."""
-        self.done, self.ended, self.error = True, now, error
-
-    def give_up(self, now: float) -> None:
-        """End the check because its time is over; the sentence tells a dead path from one that passes small packets only."""
-        spent = f"within {now - self.started:.1f} s"
-        if self.connected:
-            self.finish(now, f"stalled: {self._got} of {len(self._block)} bytes came back {spent}")
-        else:
-            self.finish(now, f"no connection {spent}")
-
-    def result(self) -> dict[str, t.Any]:
-        """Return ok, error and milliseconds from connect to the last byte."""
-        ok = self.error is None
-        return {"ok": ok, "error": self.error, "ms": round((self.ended - self.started) * 1000, 3) if ok else None}
+    def close(self) -> None:
+        """Close both sockets."""
+        self.sock.close()
+        self._loose.close()
 
 
-def probe(targets: t.Sequence[Target], settings: Settings) -> list[dict[str, t.Any]]:
-    """Probe all targets from here; needs root. Ends within settings.deadline(). Returns one result for each target."""
-    end = time.monotonic() + settings.deadline(len(targets))
-    with contextlib.closing(_raw_socket()) as raw:
-        nonce = os.urandom(8)
-        mtus = mtus_to(target.address for target in targets)
-        run = EchoRun(targets, settings, time.monotonic(), nonce, int.from_bytes(nonce[:2], "big"), mtus)
-        _exchange_echoes(raw, run, end)
-        blocks = _exchange_blocks(raw, run, end) if settings.tcp else {}
-        _drain(raw, run)
+class DatagramChannel:
+    """The UDP socket of a DatagramRun."""
+
+    def __init__(self, run: DatagramRun) -> None:
+        self.run = run
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.sock.bind(("0.0.0.0", 0))
+        self.port: int = self.sock.getsockname()[1]
+        self.wait = run.wait
+
+    def send_due(self, now: float) -> None:
+        """Send what is due."""
+        for dummy in range(AT_ONCE):
+            due = self.run.due()
+            if due is None or due > now:
+                return
+            address, data = self.run.next_packet()
+            problem = None
+            now = time.monotonic()
+            try:
+                self.sock.sendto(data, (address, self.run.settings.port))
+            except OSError as exc:
+                if _queue_full(exc):
+                    return
+                problem = exc.strerror or str(exc)
+            self.run.sent(now, problem)
+
+    def take_in(self) -> None:
+        """Read all datagrams that have arrived."""
+        while True:
+            try:
+                data, source = self.sock.recvfrom(2 * UDP_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            if source[1] == self.run.settings.port:
+                self.run.received(data, source[0], time.monotonic())
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.sock.close()
+
+
+def _queue_full(exc: OSError) -> bool:
+    """Tell a full queue of the link, after a short rest, from other errors; the next turn tries again."""
+    if exc.errno in (errno.EAGAIN, errno.ENOBUFS):
+        time.sleep(0.001)
+        return True
+    return False
+
+
+def probe(targets: t.Sequence[Target], settings: Settings, address: str = "") -> dict[str, t.Any]:
+    """Probe all targets from here; needs root. Ends within settings.deadline().
+
+    Returns results, one for each target, and broadcast. address is our own; without it broadcasts are not looked at.
+    """
+    start = time.monotonic()
+    end = start + settings.deadline(len(targets))
+    nonce = os.urandom(8)
+    with contextlib.ExitStack() as stack:
+        udp = DatagramChannel(DatagramRun(targets, settings, start, nonce, os.urandom(64))) if settings.udp else None
+        mtus = mtus_to([target.address for target in targets], settings.mtu)
+        run = EchoRun(targets, settings, start, nonce, int.from_bytes(nonce[:2], "big"), mtus)
+        echo = EchoChannel(run, udp.run if udp else None, udp.port if udp else 0)
+        watch = watch_for(address, settings, start, nonce) if settings.broadcast and address else None
+        channels: list[t.Any] = [one for one in (echo, udp, watch) if one is not None]
+        for channel in channels:
+            stack.callback(channel.close)
+        exchange(channels, end)
+        blocks = exchange_blocks(targets, settings, channels, end) if settings.tcp else {}
+        for channel in channels:
+            channel.take_in()
+        now = time.monotonic()
+        names = {target.address: target.name for target in targets}
+        broadcast = watch.watch.result(names, now) if watch else None
     results = run.results()
     for index, result in enumerate(results):
         result["tcp"] = blocks.get(index)
-    return results
+        result["udp"] = udp.run.result(index) if udp else None
+    return {"results": results, "broadcast": broadcast}
 
 
-def mtus_to(addresses: t.Iterable[str]) -> list[int]:
-    """Return the MTU of the interface towards each address; 0 without a route to it."""
+def watch_for(address: str, settings: Settings, start: float, nonce: bytes) -> WatchChannel | None:
+    """Return what looks at broadcasts; None on an interface without such, or where the kernel lacks packet sockets."""
+    try:
+        return WatchChannel(Watch(address, start, settings.interval), nonce)
+    except OSError:
+        return None
+
+
+def exchange(channels: t.Sequence[Channel], end: float) -> None:
+    """Send and receive on all channels until nothing is waited for or time is up."""
+    with selectors.DefaultSelector() as selector:
+        for channel in channels:
+            selector.register(channel.sock, selectors.EVENT_READ, channel)
+        while True:
+            now = time.monotonic()
+            for channel in channels:
+                channel.send_due(now)
+            now = time.monotonic()
+            waits = [wait for wait in (channel.wait(now) for channel in channels) if wait is not None]
+            if not waits or now >= end:
+                return
+            for key, dummy in selector.select(min(waits)):
+                key.data.take_in()
+
+
+def mtus_to(addresses: t.Iterable[str], wanted: int = 0) -> list[int]:
+    """Return the size that should pass to each address: what is wanted, else the MTU of the interface; 0 without a route."""
     mtus = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
         for address in addresses:
             try:
                 sock.connect((address, ECHO_PORT))  # sends nothing, and may be done again
-                mtus.append(sock.getsockopt(socket.IPPROTO_IP, IP_MTU))
+                mtus.append(wanted or sock.getsockopt(socket.IPPROTO_IP, IP_MTU))
             except OSError:
-                mtus.append(0)
+                mtus.append(wanted)
     return mtus
 
 
@@ -373,101 +251,12 @@ def neighbour_overflows() -> int | None:
         return None
 
 
-def _raw_socket() -> socket.socket:
+def raw_socket(kinds: t.Iterable[int], discovery: int) -> socket.socket:
+    """Return a raw socket that takes in ICMP messages of these kinds only; discovery says whether it cuts packets."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-    raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
-    wanted = (1 << ECHO_REPLY) | (1 << UNREACHABLE) | (1 << TIME_EXCEEDED)
+    raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, discovery)
+    wanted = sum(1 << kind for kind in set(kinds))
     raw.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", ~wanted & 0xFFFFFFFF))
     with contextlib.suppress(OSError):  # beyond net.core.rmem_max only with CAP_NET_ADMIN; less is no error
         raw.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", 33), RECEIVE_BUFFER)
     return raw
-
-
-def _drain(raw: socket.socket, run: EchoRun) -> None:
-    """Take in all packets that have arrived."""
-    while True:
-        try:
-            packet, source = raw.recvfrom(LARGEST + 64)
-        except BlockingIOError:
-            return
-        except OSError:  # a pending error of the socket, told once
-            continue
-        run.received(packet, source[0], time.monotonic())
-
-
-def _send_due(raw: socket.socket, run: EchoRun, now: float) -> None:
-    """Send what is due, a few at a time so that answers are read in between."""
-    for _dummy in range(16):
-        due = run.due()
-        if due is None or due > now:
-            return
-        address, packet = run.next_packet()
-        try:
-            raw.sendto(packet, (address, 0))
-        except OSError as exc:
-            if exc.errno in (errno.EAGAIN, errno.ENOBUFS):  # the queue of the link is full: the next turn tries again
-                time.sleep(0.001)
-                return
-            run.sent(now, exc.strerror or str(exc))
-            continue
-        now = time.monotonic()
-        run.sent(now)
-
-
-def _exchange_echoes(raw: socket.socket, run: EchoRun, end: float) -> None:
-    with selectors.DefaultSelector() as selector:
-        selector.register(raw, selectors.EVENT_READ)
-        while True:
-            now = time.monotonic()
-            _send_due(raw, run, now)
-            wait = run.wait(time.monotonic())
-            if wait is None or now >= end:
-                return
-            if selector.select(wait):
-                _drain(raw, run)
-
-
-def _exchange_blocks(raw: socket.socket, run: EchoRun, end: float) -> dict[int, dict[str, t.Any]]:
-    """Check TCP to all targets, TCP_AT_ONCE at a time; late duplicates of echo replies are still counted."""
-    block = os.urandom(TCP_BYTES)
-    waiting = deque(range(len(run.targets)))
-    active: dict[int, BlockCheck] = {}
-    results: dict[int, dict[str, t.Any]] = {}
-    with selectors.DefaultSelector() as selector:
-        selector.register(raw, selectors.EVENT_READ)
-        while waiting or active:
-            now = time.monotonic()
-            while waiting and len(active) < TCP_AT_ONCE and now < end:
-                index = waiting.popleft()
-                check = BlockCheck(run.targets[index].address, run.settings.port, block, now)
-                active[index] = check
-                if not check.done:
-                    selector.register(check.sock, check.events(), check)
-            limit = min([end, *(check.started + run.settings.tcp_timeout for check in active.values())])
-            for key, mask in selector.select(max(0.0, limit - now)):
-                if key.data is None:
-                    _drain(raw, run)
-                else:
-                    _step(selector, key.data, mask)
-            now = time.monotonic()
-            for index, check in list(active.items()):
-                if not check.done and (now >= end or now - check.started >= run.settings.tcp_timeout):
-                    check.give_up(now)
-                if check.done:
-                    results[index] = active.pop(index).result()
-                    if check.sock in selector.get_map():
-                        selector.unregister(check.sock)
-                    check.sock.close()
-            if now >= end:
-                late = {"ok": False, "error": "not tried: out of time", "ms": None}
-                results.update((index, dict(late)) for index in waiting)
-                waiting.clear()
-    return results
-
-
-def _step(selector: selectors.BaseSelector, check: BlockCheck, mask: int) -> None:
-    """Let one check go on, and wait for room to send only while there is something left to send."""
-    before = check.events()
-    check.step(mask, time.monotonic())
-    if check.events() != before:
-        selector.modify(check.sock, check.events(), check)

@@ -26,6 +26,7 @@ LIMITS = {
     "tcp_timeout": (0.1, 60),
     "lookup_timeout": (0.1, 60),
 }
+MTU_LEAST, MTU_LARGEST = 128, 65535
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]+(?<!-)(\.(?!-)[A-Za-z0-9-]+(?<!-))*\Z")
 HOST_NAME_LARGEST = 64  # HOST_NAME_MAX of linux/utsname.h
 
@@ -52,6 +53,7 @@ def validate(module: AnsibleModule) -> None:
                 module.fail_json(
                     msg=f"Target '{target['name']}' has an fqdn, and there is no dns_server to ask; name one."
                 )
+    check_numbers(module)
     for option in ("hostname", "dns_search"):
         if params[option]:
             check_name(module, option, params[option])
@@ -65,6 +67,24 @@ def validate(module: AnsibleModule) -> None:
         except ValueError as exc:
             module.fail_json(
                 msg=f"dns_server='{params['dns_server']}' is neither an IPv4 address nor '{DOCKER_BRIDGE}': {exc}."
+            )
+
+
+def check_numbers(module: AnsibleModule) -> None:
+    """Refuse an MTU IPv4 has no use for, and endpoints that are not what state=present returns."""
+    mtu, chosen = module.params["mtu"], module.params["containers"]
+    if mtu is not None and not MTU_LEAST <= mtu <= MTU_LARGEST:
+        module.fail_json(msg=f"mtu={mtu} is not within {MTU_LEAST} to {MTU_LARGEST}.")
+    if chosen is not None and not (chosen["network"] or chosen["label"]):
+        module.fail_json(msg="containers selects nothing; name a network, a label or both in it.")
+    for host, items in module.params["endpoints"].items():
+        try:
+            for item in items:
+                ipaddress.IPv4Address(item["address"])
+                str(item["name"])
+        except (TypeError, KeyError, ValueError) as exc:
+            module.fail_json(
+                msg=f"The endpoints of '{host}' are no list of name and IPv4 address, as state=present returns it: {exc!r}."
             )
 
 

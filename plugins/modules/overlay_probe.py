@@ -14,10 +14,15 @@ author:
 description:
   - With O(state=present) starts a probe container on a Docker network and, in its network namespace, a service that sends back
     what it receives on a TCP and a UDP port (RFC 862). Both end by themselves after O(lifetime), so that an aborted run leaves
-    nothing for long. An older probe of the same name is replaced.
-  - With O(state=probed) sends ICMP echo requests to all O(targets) at once from that namespace, the last two of them (of 2 or 3
-    the last one) as large as the interface allows and not to be fragmented, then 64 KiB over TCP to each and back, comparing
-    every byte. Loss is a result, not a failure; M(crosshost.overlay.verify_report) judges it.
+    nothing for long. An older probe of the same name is replaced. With O(same_host) there are two such containers.
+  - With O(state=probed) sends to all O(targets) at once from that namespace, and to the second probe of this host. In the same
+    rounds leave ICMP echo requests, such of exactly the size that has to pass unfragmented and one that is a byte longer, such of
+    3200 bytes that are fragmented, and UDP datagrams of 600 bytes. Then 256 KiB go over TCP to each and back. What comes back is
+    compared byte by byte. Loss is a result, not a failure; M(crosshost.overlay.verify_report) judges it.
+  - Three ARP requests for its own address, which change nothing, show whether the network multiplies broadcasts, as one with a loop
+    does.
+  - With O(containers) echo requests also go from each of the containers selected to all O(endpoints). These containers are left as
+    they are; only their network namespaces are entered, one by one and by a single process, to open a socket there.
   - Targets with O(targets[].fqdn) are then looked up by that name at O(dns_server), from the same namespace, over UDP. A name that is
     not there yet or has another address is asked for again until O(lookup_timeout), because names reach other hosts by gossip.
   - With O(state=absent) removes container and service.
@@ -48,7 +53,7 @@ options:
     choices: [present, probed, absent]
     default: present
   name:
-    description: Name of the probe container.
+    description: Name of the probe container. The second one has the same with C(-2) behind it.
     type: str
     default: crosshost-probe
   network:
@@ -125,6 +130,45 @@ options:
     description: Whether to test TCP.
     type: bool
     default: true
+  checks:
+    description:
+      - What else to look at. V(mtu) is the largest unfragmented packet, V(fragmented) the fragmented one, V(udp) the datagrams, and
+        V(broadcast) whether the network multiplies broadcasts.
+    type: list
+    elements: str
+    choices: [broadcast, fragmented, mtu, udp]
+    default: [broadcast, fragmented, mtu, udp]
+  mtu:
+    description:
+      - Bytes of the largest packet that has to pass unfragmented, and no larger one.
+      - By default the MTU in the options of the Docker network or, without one there, that of the probe's interface. At most 9216 bytes
+        are tried.
+    type: int
+  same_host:
+    description:
+      - Whether there is a second probe on the same network of this host, and whether the first one measures the way to it.
+      - Without it O(state=present) and O(state=absent) still remove a second probe that was left.
+    type: bool
+    default: true
+  containers:
+    description:
+      - Which running containers of this host to send from as well; those that have both, if both are given. Probes are never among them,
+        nor are containers without an IPv4 address on the network.
+      - With O(state=present) they are returned as RV(endpoints), so that other hosts can be told; nothing is sent then.
+    type: dict
+    suboptions:
+      network:
+        description: Name of a Docker network they are on. Their addresses are those on it; without this, on O(network).
+        type: str
+      label:
+        description: Label they have, as C(name) or C(name=value).
+        type: str
+  endpoints:
+    description:
+      - Host name to the RV(endpoints) of that host; what O(containers) send to with O(state=probed), each to all but itself. Two requests
+        at the most, because the first has to wait for an address to be found.
+    type: dict
+    default: {}
   tcp_timeout:
     description: Seconds for a TCP test from connect to the last byte, 0.1 to 60. 32 targets are tested at a time.
     type: float
@@ -166,6 +210,16 @@ EXAMPLES = r"""
         address: 10.40.0.1
         fqdn: probe-h2.weave.local
 
+- name: Send packets between all containers of two hosts that have a label as well
+  crosshost.overlay.overlay_probe:
+    state: probed
+    network: overlay
+    containers:
+      label: app=shop
+    endpoints:
+      h1: "{{ hostvars['h1'].probe.endpoints }}"
+      h2: "{{ hostvars['h2'].probe.endpoints }}"
+
 - name: Remove the probe and the image made for it
   crosshost.overlay.overlay_probe:
     state: absent
@@ -202,8 +256,16 @@ probe:
     dns_server:
       description: Address of the name server, null without O(dns_server).
       type: str
+    same_host:
+      description: V(container), V(address) and V(pid) of the second probe; null without O(same_host), and with O(state=probed).
+      type: dict
+endpoints:
+  description: V(name) and V(address) of each container that O(containers) selects.
+  type: list
+  elements: dict
+  returned: with O(state=present) and O(containers), outside check mode
 results:
-  description: One entry for each target, in the order of O(targets).
+  description: One entry for each target, in the order of O(targets), then one for the second probe of this host.
   type: list
   elements: dict
   returned: with O(state=probed), outside check mode
@@ -215,7 +277,7 @@ results:
       description: Address of the target.
       type: str
     sent:
-      description: Echo requests sent.
+      description: Echo requests of the usual size sent.
       type: int
     received:
       description: Requests answered in time.
@@ -229,20 +291,94 @@ results:
     rtt_ms:
       description: V(min), V(median) and V(max) round trip time in milliseconds; null without any answer.
       type: dict
-    full_size:
-      description: Of the requests as large as the interface allows, V(bytes), V(sent) and V(received); null with O(count=1).
+    kind:
+      description: V(host), or V(same_host) for the second probe of this host.
+      type: str
+    mtu:
+      description:
+        - Of the packets of exactly the size that has to pass, V(bytes), V(ok) (at least one was answered), V(sent) and V(received).
+        - V(above) has the V(bytes) of a packet one byte longer, and whether it was V(refused), as it should be, by this host or on the way;
+          null above 9216 bytes.
+        - Null without V(mtu) in O(checks).
+      type: dict
+    fragmented:
+      description: Of the packets of 3200 bytes, V(bytes), V(ok), V(sent) and V(received); null without V(fragmented) in O(checks).
+      type: dict
+    udp:
+      description:
+        - V(ok) (at least one datagram came back, and none was altered), V(error), V(bytes), V(sent) and V(received); null without V(udp) in
+          O(checks).
       type: dict
     note:
       description: The last error message about this target, such as the text of an ICMP message; null without any.
       type: str
     tcp:
-      description: V(ok), V(error) and V(ms) (from connect to the last byte) of the TCP test; null with O(tcp=false).
+      description: V(ok), V(error), V(ms) (from connect to the last byte) and V(bytes) of the TCP test; null with O(tcp=false).
       type: dict
     lookup:
       description:
         - V(ok) (the server gave the target's address and no other), V(fqdn), V(server), V(addresses) of the last answer, V(error) in words
           or null, V(ms) from the first question to the right answer, and V(tries); null for a target without O(targets[].fqdn).
       type: dict
+broadcast:
+  description:
+    - Whether the network multiplies broadcasts, as seen from the probe. Null without V(broadcast) in O(checks), without targets, and where
+      the probe's interface knows no broadcasts.
+  type: dict
+  returned: with O(state=probed), outside check mode
+  contains:
+    sent:
+      description: Broadcasts sent.
+      type: int
+    received:
+      description: Name of a target, or address of another probe, to the most copies that came of one of its broadcasts.
+      type: dict
+    returned:
+      description: The most copies of one of our own broadcasts that came back. One is no fault.
+      type: int
+    copies:
+      description: The most copies of one ARP frame, whoever sent it.
+      type: int
+    per_second:
+      description: ARP frames a second that came in.
+      type: float
+    amplified:
+      description: Whether more copies came than a network without a loop makes.
+      type: bool
+containers:
+  description: What the containers selected by O(containers) sent to O(endpoints), one entry for each host that has any; null without.
+  type: list
+  elements: dict
+  returned: with O(state=probed), outside check mode
+  contains:
+    name:
+      description: Host of the targets.
+      type: str
+    kind:
+      description: Always V(container).
+      type: str
+    sources:
+      description: Containers of this host that sent.
+      type: int
+    targets:
+      description: Containers of that host.
+      type: int
+    pairs:
+      description: Pairs of a container here and another one there.
+      type: int
+    answered:
+      description: Pairs with an answer.
+      type: int
+    loss:
+      description: Percent of the pairs without an answer.
+      type: float
+    rtt_ms:
+      description: V(min), V(median) and V(max) round trip time over all pairs in milliseconds; null without any answer.
+      type: dict
+    failed:
+      description: The first 20 pairs without an answer, with V(source), V(source_address), V(target), V(target_address) and V(note).
+      type: list
+      elements: dict
 """
 
 import os
@@ -252,18 +388,6 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
 from ansible_collections.crosshost.overlay.plugins.module_utils._docker import LABEL
-from ansible_collections.crosshost.overlay.plugins.module_utils._netns import (
-    NamespaceError,
-    call,
-    started_at,
-    stop_echo,
-)
-from ansible_collections.crosshost.overlay.plugins.module_utils._probe import (
-    Settings,
-    Target,
-    neighbour_overflows,
-    probe,
-)
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_container import (
     DOCKER_BRIDGE,
     MARK,
@@ -271,15 +395,21 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_container
     apply,
     bridge_address,
     observe,
-    pid_path,
     plan,
+    second_name,
     serve,
+    stop_services,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_input import validate
-from ansible_collections.crosshost.overlay.plugins.module_utils._probe_names import Wanted, look_up
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_send import (
+    CHECKS,
+    endpoints,
+    nothing,
+    send,
+    shown,
+)
 
 DOCKER_TIMEOUT = 120  # seconds; starting a container took 20 s on an emulated CPU
-MARGIN = 10  # seconds beyond the deadline of the probing itself, for a busy host
 
 
 def name_server(docker: Cli, params: t.Mapping[str, t.Any]) -> str | None:
@@ -298,9 +428,11 @@ def name_server(docker: Cli, params: t.Mapping[str, t.Any]) -> str | None:
 def refuse(module: AnsibleModule, have: Have) -> None:
     """Fail if a probe cannot be started as things are; nothing has been changed yet."""
     params = module.params
-    if have.container and not have.container.ours:
+    both = ((params["name"], have.container), (second_name(params["name"]), have.second))
+    foreign = [name for name, container in both if container and not container.ours]
+    if foreign and (params["same_host"] or foreign[0] == params["name"]):
         module.fail_json(
-            msg=f"The container '{params['name']}' is not a probe of this collection (it has no label {LABEL}={MARK}); "
+            msg=f"The container '{foreign[0]}' is not a probe of this collection (it has no label {LABEL}={MARK}); "
             "it stays as it is. Choose another name for the probe, or rename that container."
         )
     if not have.network and not module.check_mode:
@@ -311,68 +443,6 @@ def refuse(module: AnsibleModule, have: Have) -> None:
         module.fail_json(
             msg=f"The archive {params['archive']} is not on this host; copy it there, or leave the option out to have the image made."
         )
-
-
-def measure(
-    targets: t.Sequence[Target], names: t.Mapping[int, Wanted], settings: Settings, server: str, timeout: float
-) -> list[dict[str, t.Any]]:
-    """Probe all targets from here, then look up the names of those that have one; names is by index."""
-    results = probe(targets, settings)
-    found = dict(zip(names, look_up(list(names.values()), server, timeout))) if names else {}
-    for index, result in enumerate(results):
-        result["lookup"] = found.get(index)
-    return results
-
-
-def send(module: AnsibleModule, params: t.Mapping[str, t.Any], have: Have) -> dict[str, t.Any]:
-    """Probe all targets from the container's namespace."""
-    container = have.container
-    if container is None or not container.ours or not container.pid or not container.address:
-        module.fail_json(
-            msg=f"There is no running probe container '{params['name']}' on the network '{params['network']}'; start it with state=present."
-        )
-        raise SystemExit(1)
-    settings = Settings(
-        **{option: params[option] for option in ("count", "interval", "timeout", "tcp_timeout", "port", "tcp")}
-    )
-    targets = [Target(target["name"], target["address"]) for target in params["targets"]]
-    names = {
-        index: Wanted(item["fqdn"], item["address"]) for index, item in enumerate(params["targets"]) if item["fqdn"]
-    }
-    server, patience = params["dns_server"] or "", params["lookup_timeout"]
-    namespace, limit = f"/proc/{container.pid}/ns/net", settings.deadline(len(targets)) + MARGIN
-    limit += patience if names else 0
-    before = (started_at(container.pid), neighbour_overflows())
-    results: list[dict[str, t.Any]] = []
-    try:
-        if targets:
-            results = call(namespace, lambda: measure(targets, names, settings, server, patience), limit)
-    except (NamespaceError, OSError) as exc:
-        module.fail_json(msg=f"Probing from the container '{params['name']}' failed: {exc}.")
-    after = (started_at(container.pid), neighbour_overflows())
-    if after[0] is None or after[0] != before[0]:
-        module.fail_json(
-            msg=f"The probe container '{params['name']}' ended while it was in use, so its figures mean nothing; raise lifetime."
-        )
-    if after[1] != before[1]:
-        module.warn(
-            "The kernel's table of neighbours was full while probing, and packets were lost to that: "
-            "raise the sysctls net.ipv4.neigh.default.gc_thresh1, gc_thresh2 and gc_thresh3 on this host."
-        )
-    found = {**nothing(params), "address": container.address, "pid": container.pid}
-    return {"changed": False, "commands": [], "probe": found, "results": results}
-
-
-def nothing(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the probe as it is reported while there is none."""
-    return {
-        "container": params["name"],
-        "address": None,
-        "pid": None,
-        "tcp_port": params["port"],
-        "hostname": params["hostname"],
-        "dns_server": params["dns_server"],
-    }
 
 
 def main() -> None:
@@ -403,6 +473,11 @@ def main() -> None:
             "interval": {"type": "float", "default": 0.2},
             "timeout": {"type": "float", "default": 2.0},
             "tcp": {"type": "bool", "default": True},
+            "checks": {"type": "list", "elements": "str", "choices": sorted(CHECKS), "default": sorted(CHECKS)},
+            "mtu": {"type": "int"},
+            "same_host": {"type": "bool", "default": True},
+            "containers": {"type": "dict", "options": {"network": {"type": "str"}, "label": {"type": "str"}}},
+            "endpoints": {"type": "dict", "default": {}},
             "tcp_timeout": {"type": "float", "default": 5.0},
             "remove_image": {"type": "bool", "default": False},
         },
@@ -424,21 +499,22 @@ def main() -> None:
     if params["state"] != "absent":
         params = {**params, "dns_server": name_server(docker, params)}
     if params["state"] == "probed":
-        module.exit_json(**send(module, params, have))
+        module.exit_json(**send(module, docker, params, have))
     if params["state"] == "present":
         refuse(module, have)
 
     steps = plan(params, have)
     if not module.check_mode:
-        stop_echo(pid_path(params))
+        stop_services(params)
     apply(docker, params, have, steps)
     start = params["state"] == "present" and not module.check_mode
     running = serve(docker, params) if start else nothing(params)
+    there = {"endpoints": shown(endpoints(docker, params))} if start and params["containers"] else {}
     before = params["image"] if have.image_ours is not None else None
     lasting = any(step[0] == "image" for step in steps)
     after = (params["image"] if params["state"] == "present" else None) if lasting else before
     diff = {"before": {"image": before}, "after": {"image": after}}
-    module.exit_json(changed=lasting, commands=docker.commands, probe=running, diff=diff)
+    module.exit_json(changed=lasting, commands=docker.commands, probe=running, diff=diff, **there)
 
 
 if __name__ == "__main__":
