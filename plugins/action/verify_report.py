@@ -55,11 +55,13 @@ class ActionModule(ActionBase):
         result.update(
             summary=report.summary,
             report={"hosts": len(hosts), "pairs": len(report.pairs), "ok": len(report.pairs) - bad, "failed": bad},
+            well=report.ok,
             msg=report.summary if report.ok else f"{report.summary}\n{failures_text(report)}",
+            verify=report.as_dict(),
         )
         if args["summary_path"]:
             result["summary_path"] = write(args["summary_path"], text(report))
-        if report.ok:  # Ansible prints the whole result of a failed task: thousands of pairs do not belong there
+        if report.ok:
             result["pairs"] = [pair_result(pair) for pair in report.pairs]
         else:
             result["failed"] = True

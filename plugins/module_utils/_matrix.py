@@ -8,17 +8,25 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+
+from ansible_collections.crosshost.overlay.plugins.module_utils._matrix_faults import fault_of
 
 TABLE_HOSTS = 12  # more columns do not fit a terminal; beyond that only failures and figures are shown
 TABLE_LINES = 40  # failed directions shown in place of a matrix, a short line each
 SHOWN = 10  # failed pairs told in full; the rest is counted
+CONTAINERS_SHOWN = 3  # pairs of containers told in one sentence
 NO_ADDRESS = "no address"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One direction between two hosts; cell is its short form for the table, reason and remedy are empty if it is well."""
+    """One direction between two hosts; cell is its short form for the table, reason and remedy are empty if it is well.
+
+    kind is host, same_host (two containers of one host) or container (all containers of one host to all of another).
+    fault is the class of what is wrong: loss, partial_loss, duplicates, mtu, fragment, tcp, udp, icmp_only, name, not_run,
+    address_twice or storm. measured is what overlay_probe returned about it.
+    """
 
     source: str
     target: str
@@ -28,6 +36,9 @@ class Pair:
     reason: str = ""
     remedy: str = ""
     rtt_ms: float | None = None
+    kind: str = "host"
+    measured: t.Mapping[str, t.Any] = field(default_factory=dict)
+    fault: str = ""
 
     @property
     def ok(self) -> bool:
@@ -42,11 +53,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class Report:
-    """All pairs of all hosts. failures names the hosts that could not be probed, with why."""
+    """All pairs of all hosts. failures names the hosts that could not be probed, with why.
+
+    local are the pairs within one host, containers those of the containers that were there already.
+    """
 
     hosts: tuple[str, ...]
     pairs: tuple[Pair, ...]
     failures: t.Mapping[str, str]
+    local: tuple[Pair, ...] = ()
+    containers: tuple[Pair, ...] = ()
+
+    @classmethod
+    def from_dict(cls, found: t.Mapping[str, t.Any]) -> Report:
+        """Restore what as_dict() returned."""
+        lists = {
+            kind: tuple(Pair(**item) for item in found.get(kind) or ()) for kind in ("pairs", "local", "containers")
+        }
+        return cls(hosts=tuple(found["hosts"]), failures=dict(found.get("failures") or {}), **lists)
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Return all of it in plain values, as verify_report gives it to others."""
+        return {**asdict(self), "summary": self.summary}
 
     @property
     def failed(self) -> list[Pair]:
@@ -56,13 +84,27 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether all pairs are well and all hosts took part."""
-        return not self.failed and not self.failures
+        return not self.all_failed and not self.failures
+
+    @property
+    def all_failed(self) -> list[Pair]:
+        """Those that are not well, of all kinds."""
+        return [pair for pair in (*self.pairs, *self.local, *self.containers) if not pair.ok]
 
     @property
     def summary(self) -> str:
         """The one line for programs."""
         bad = len(self.failed)
-        return f"verify: hosts={len(self.hosts)} pairs={len(self.pairs)} ok={len(self.pairs) - bad} failed={bad}"
+        line = f"verify: hosts={len(self.hosts)} pairs={len(self.pairs)} ok={len(self.pairs) - bad} failed={bad}"
+        for kind, pairs in (("local", self.local), ("containers", self.containers)):
+            lost = sum(_lost(pair) for pair in pairs if not pair.ok)
+            line += f" {kind}_failed={lost}" if lost else ""
+        return line
+
+
+def _lost(pair: Pair) -> int:
+    """Return how many pairs of containers a failed pair stands for."""
+    return pair.measured["pairs"] - pair.measured["answered"] if pair.kind == "container" else 1
 
 
 def build(
@@ -81,7 +123,16 @@ def build(
         for target in hosts
         if source != target
     ]
-    return Report(tuple(hosts), tuple(pairs), missing)
+    local = [
+        judge_local(host, addresses[host], entry, result.get("broadcast"), max_loss)
+        for host, result in usable.items()
+        for entry in result["results"]
+        if entry.get("kind") == "same_host"
+    ]
+    swept = [
+        judge_containers(host, entry) for host, result in usable.items() for entry in result.get("containers") or ()
+    ]
+    return Report(tuple(hosts), tuple(pairs), missing, tuple(local), tuple(swept))
 
 
 def _why(host: str, results: t.Mapping[str, t.Any], failures: t.Mapping[str, str]) -> str:
@@ -93,17 +144,27 @@ def _addresses(hosts: t.Sequence[str], usable: t.Mapping[str, t.Any]) -> dict[st
     """Return the probe address of every host; others know it too if the host itself was lost later."""
     known: dict[str, str] = {}
     for result in usable.values():
-        known.update((entry["name"], entry["address"]) for entry in result["results"])
+        known.update((entry["name"], entry["address"]) for entry in result["results"] if _of_a_host(entry))
     for host, result in usable.items():
         known[host] = (result.get("probe") or {}).get("address") or known.get(host, NO_ADDRESS)
     return {host: known.get(host, NO_ADDRESS) for host in hosts}
 
 
+def _of_a_host(entry: t.Mapping[str, t.Any]) -> bool:
+    return entry.get("kind", "host") == "host"
+
+
 def _measured(usable: t.Mapping[str, t.Any], source: str, target: str) -> t.Mapping[str, t.Any] | None:
-    for entry in usable.get(source, {}).get("results", ()):
-        if entry["name"] == target:
-            return entry
+    result = usable.get(source, {})
+    for entry in result.get("results", ()):
+        if entry["name"] == target and _of_a_host(entry):
+            return _with_broadcast(entry, result.get("broadcast"))
     return None
+
+
+def _with_broadcast(entry: t.Mapping[str, t.Any], broadcast: t.Mapping[str, t.Any] | None) -> t.Mapping[str, t.Any]:
+    """Add what the source saw of broadcasts if that is a fault; it is the same for all its pairs."""
+    return {**entry, "broadcast": broadcast} if (broadcast or {}).get("amplified") else entry
 
 
 def judge(
@@ -120,75 +181,53 @@ def judge(
     if len(holders) > 1:  # an answer proves nothing then: it may come from the wrong one, or never leave the host
         names = ", ".join(holders)
         remedy = f"Give each host a slice of its own and recreate the networks of {names}"
-        return Pair(*ends, "TWICE", f"the address {addresses[target]} is held by {names}", remedy + ".")
+        reason = f"the address {addresses[target]} is held by {names}"
+        seen = measured or {}
+        return Pair(*ends, "TWICE", reason, remedy + ".", measured=seen, fault="address_twice")
     if measured is None:
         lost = source if source in missing else target
         why = f"not measured, {lost} took no part" if lost in missing else "not measured"
-        return Pair(*ends, "NOT RUN", why, f"Solve what kept {lost} out and run again.")
-    reason, remedy, cell = _fault(measured, source, target, max_loss)
-    rtt = measured.get("rtt_ms") or {}
-    return Pair(*ends, cell or f"{measured['loss']:g}% {rtt.get('median', 0):.1f}ms", reason, remedy, rtt.get("median"))
+        return Pair(*ends, "NOT RUN", why, f"Solve what kept {lost} out and run again.", fault="not_run")
+    return _pair(ends, measured, max_loss, "host")
 
 
-def _fault(measured: t.Mapping[str, t.Any], source: str, target: str, max_loss: float) -> tuple[str, str, str]:
-    """Return reason, remedy and cell of what is wrong with a measured direction; empty strings if nothing is."""
-    loss, sent, tcp = measured["loss"], measured["sent"], measured.get("tcp")
-    large = measured.get("full_size") or {"sent": 0}
-    tcp_error = tcp["error"] if tcp and not tcp["ok"] else ""
-    note = f" ({measured['note']})" if measured.get("note") else ""
-    more = f"{note}, TCP: {tcp_error}" if tcp_error else note
-    both = f"{source} and {target}"
-    reason = remedy = cell = ""
-    if loss >= 100 > max_loss and tcp and not tcp_error:
-        reason, cell = f"100% loss{note}, but TCP works", "100% LOSS"
-        remedy = f"ICMP is filtered between {both}: look at their firewalls."
-    elif loss >= 100 > max_loss:
-        reason, cell = f"100% loss{more}", "100% LOSS"
-        remedy = f"On {both}, compare the tunnel to the other (remote address, key) and the firewalls between their underlay addresses."
-    elif measured["duplicates"]:
-        reason, cell = (
-            f"{measured['duplicates']} duplicate answers to {sent} requests{more}",
-            f"{measured['duplicates']} DUP",
-        )
-        remedy = f"Look for a loop in the tunnels and for an address or MAC used twice, on {both}."
-    elif loss > max_loss and large["sent"] and loss_is_of(large, measured):
-        reason, cell = f"packets of {large['bytes']} bytes are lost, small ones pass{more}", "MTU"
-        remedy = f"The MTU is larger than the path carries: compare that of overlay, tunnel and underlay on {both}."
-    elif loss > max_loss:
-        reason, cell = f"{loss:g}% loss of {sent} requests{more}", f"{loss:g}% LOSS"
-        remedy = f"Look for load, a loop or a failing link between {both}; repeat with more requests."
-    elif tcp_error:
-        reason, cell = f"TCP failed: {tcp_error}", "TCP FAILED"
-        remedy = f"ICMP passes: compare checksum offload (ethtool -k) and MTU on {both}, and filters on the probe's TCP port."
-        if "refused" in tcp_error.lower():
-            remedy = f"Nothing answers TCP at the probe of {target}: use the same port on all hosts and run again."
-    elif measured.get("lookup") and not measured["lookup"]["ok"]:
-        reason, remedy, cell = _name_fault(measured["lookup"], source, target)
-    return reason, remedy, cell
+def judge_local(
+    host: str, address: str, entry: t.Mapping[str, t.Any], broadcast: t.Mapping[str, t.Any] | None, max_loss: float
+) -> Pair:
+    """Return the verdict on the way between two containers of one host."""
+    return _pair((host, host, address, entry["address"]), _with_broadcast(entry, broadcast), max_loss, "same_host")
 
 
-def _name_fault(lookup: t.Mapping[str, t.Any], source: str, target: str) -> tuple[str, str, str]:
-    """Return reason, remedy and cell of a name that does not lead to the target, though packets do."""
-    fqdn, server = lookup["fqdn"], lookup["server"]
-    reason = f"packets pass, but the name {fqdn}, asked of {server} on {source}, does not resolve: {lookup['error']}"
+def _pair(ends: tuple[str, str, str, str], measured: t.Mapping[str, t.Any], max_loss: float, kind: str) -> Pair:
+    found = fault_of(measured, ends[0], ends[1], max_loss)
+    median = (measured.get("rtt_ms") or {}).get("median")
+    cell = found.cell or f"{measured['loss']:g}% {median or 0:.1f}ms"
+    return Pair(*ends, cell, found.reason, found.remedy, median, kind, measured, found.fault)
+
+
+def judge_containers(host: str, entry: t.Mapping[str, t.Any]) -> Pair:
+    """Return the verdict on the ways from all containers of a host to all of another, or to the others of the same."""
+    ends = (host, entry["name"], f"{entry['sources']} containers", f"{entry['targets']} containers")
+    median = (entry.get("rtt_ms") or {}).get("median")
+    lost = entry["pairs"] - entry["answered"]
+    if not lost:
+        return Pair(*ends, f"{entry['answered']} {median or 0:.1f}ms", "", "", median, "container", entry)
+    some = [
+        f"{item['source']} ({item['source_address']}) -> {item['target']} ({item['target_address']})"
+        + (f" ({item['note']})" if item.get("note") else "")
+        for item in entry["failed"][:CONTAINERS_SHOWN]
+    ]
+    rest = lost - len(some)
+    reason = f"{lost} of {entry['pairs']} pairs of containers do not answer: {', '.join(some)}"
+    reason += f" and {rest} more" if rest else ""
     remedy = (
-        f"Compare 'weave status dns' on {source} and {target}: a name registered on {target} reaches {source} only over an established link; "
-        f"if it is on neither, see 'docker logs weave' on {target}, and the DNS domain that the probes use."
+        f"If the probes of {host} and {entry['name']} reach each other, look at these containers: their addresses, and what filters "
+        "packets in or before them."
     )
-    if lookup["addresses"]:
-        reason = f"packets pass, but the name {fqdn}, asked of {server} on {source}, gives {lookup['error']}"
-        remedy = f"Another container has that name, or had it: find it with 'weave status dns' on {source}, and stop or rename it."
-    elif lookup["error"].startswith(("no answer", "Connection refused", "Network", "No route")):
-        remedy = (
-            f"Nothing serves names at {server} on {source}: see whether its router runs with names ('weave status', 'docker logs weave'), "
-            "and whether a firewall drops UDP port 53 there."
-        )
-    return reason, remedy, "NO NAME"
-
-
-def loss_is_of(large: t.Mapping[str, t.Any], measured: t.Mapping[str, t.Any]) -> bool:
-    """Return whether all large requests were lost and no other."""
-    return not large["received"] and measured["received"] == measured["sent"] - large["sent"]
+    if host == entry["name"]:
+        remedy = f"Look at these containers of {host}: their addresses, and what filters packets in or before them."
+    fault = "partial_loss" if entry["answered"] else "loss"
+    return Pair(*ends, f"{lost} LOST", reason, remedy, median, "container", entry, fault)
 
 
 def table(report: Report) -> str:
@@ -199,7 +238,9 @@ def table(report: Report) -> str:
         lines = [f"{pair.source} -> {pair.target}: {pair.cell}" for pair in report.failed[:TABLE_LINES]]
         lines += [f"... and {len(report.failed) - TABLE_LINES} more pairs"] if len(report.failed) > TABLE_LINES else []
         return "\n".join([*lines, figures(report)])
-    cells = {(pair.source, pair.target): pair.cell for pair in report.pairs}
+    # A host to itself: the pair within it, which is worth a word only if it fails.
+    cells = {(pair.source, pair.target): pair.cell for pair in report.local if not pair.ok}
+    cells.update({(pair.source, pair.target): pair.cell for pair in report.pairs})
     rows = [["from \\ to", *report.hosts]]
     rows += [[host, *(cells.get((host, target), "-") for target in report.hosts)] for host in report.hosts]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -214,7 +255,15 @@ def figures(report: Report) -> str:
         return "No round trip was measured."
     middle = times[len(times) // 2]
     spread = f"{times[0]:.1f} to {times[-1]:.1f} ms, middle {middle:.1f} ms"
-    return f"Median round trips of {len(times)} pairs: {spread}."
+    return f"Median round trips of {len(times)} pairs: {spread}.{_swept(report)}"
+
+
+def _swept(report: Report) -> str:
+    """Return how many pairs of containers that were there already answered; empty if none were asked."""
+    if not report.containers:
+        return ""
+    asked, answered = (sum(pair.measured[what] for pair in report.containers) for what in ("pairs", "answered"))
+    return f"\nOf {asked} pairs of existing containers {answered} answered."
 
 
 def failures_text(report: Report) -> str:
@@ -223,7 +272,7 @@ def failures_text(report: Report) -> str:
     if len(report.failures) > SHOWN:
         lines.append(f"... and {len(report.failures) - SHOWN} more hosts")
     # The pairs of a host that took no part all say the same; what was measured comes first.
-    failed = sorted(report.failed, key=lambda pair: pair.cell == "NOT RUN")
+    failed = sorted(report.all_failed, key=lambda pair: pair.fault == "not_run")
     lines += [pair.sentence() for pair in failed[:SHOWN]]
     if len(failed) > SHOWN:
         lines.append(f"... and {len(failed) - SHOWN} more pairs")
