@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 from ansible_collections.crosshost.overlay.plugins.module_utils._matrix_faults import fault_of
 
@@ -45,6 +45,10 @@ class Pair:
         """Whether packets go through as they should."""
         return not self.reason
 
+    def as_dict(self) -> dict[str, t.Any]:
+        """Return the fields; not copied deeply, because with many hosts what was measured is large."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
     def sentence(self) -> str:
         """Return who, what and what to do, on one line."""
         ends = f"{self.source} ({self.source_address}) -> {self.target} ({self.target_address})"
@@ -74,7 +78,14 @@ class Report:
 
     def as_dict(self) -> dict[str, t.Any]:
         """Return all of it in plain values, as verify_report gives it to others."""
-        return {**asdict(self), "summary": self.summary}
+        return {
+            "hosts": list(self.hosts),
+            "pairs": [pair.as_dict() for pair in self.pairs],
+            "local": [pair.as_dict() for pair in self.local],
+            "containers": [pair.as_dict() for pair in self.containers],
+            "failures": dict(self.failures),
+            "summary": self.summary,
+        }
 
     @property
     def failed(self) -> list[Pair]:

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.crosshost.overlay.plugins.action import verify_report
+from ansible_collections.crosshost.overlay.plugins.module_utils._matrix import Report as Restored
 
 GOOD = {
     "sent": 5,
@@ -67,6 +68,8 @@ def test_well(report: Report, shown: list[str]) -> None:
         "rtt_ms": 1.2,
     }
     assert "\n".join(shown).splitlines()[-1] == SUMMARY
+    assert result["well"] is True
+    assert result["verify"]["pairs"][0]["measured"]["rtt_ms"]["median"] == 1.2
 
 
 def test_bad(report: Report, shown: list[str]) -> None:
@@ -76,6 +79,15 @@ def test_bad(report: Report, shown: list[str]) -> None:
     assert "h1 (10.50.1.2) -> h3 (no address)" in result["msg"]
     assert "pairs" not in result
     assert shown[-1].splitlines()[-1] == "verify: hosts=3 pairs=6 ok=2 failed=4"
+    assert result["well"] is False
+    assert result["verify"]["failures"] == {"h3": "no Docker"}
+    assert [pair["fault"] for pair in result["verify"]["pairs"]] == ["", "not_run"] * 2 + ["not_run"] * 2
+    assert Restored.from_dict(result["verify"]).summary == result["summary"]
+
+
+def test_one_host_that_could_not_be_probed_is_not_well(report: Report) -> None:
+    result = report(hosts=["h1"], results={}, failures={"h1": "no Docker"})
+    assert (result["report"]["failed"], result["well"], result["failed"]) == (0, False, True)
 
 
 @pytest.mark.parametrize("good", [True, False], ids=["well", "bad"])
