@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 
+import pairs
 import runs
 import traffic
 from hosts import ROOT, TIMEOUT, WEAVE_VARS, play
@@ -27,11 +28,12 @@ BENCHES = {
     "throughput": traffic.throughput,
     "swarm": traffic.swarm,
     "kernel": traffic.kernel,
+    "pairs": pairs.pairs,
     "weave_unchanged": runs.weave_unchanged,
     "weave_second_run": runs.weave_second_run,
 }
 CHOICES = {
-    ("container", "ovs_gre"): ["tunnels_50", "tunnels_1000", "second_run", "throughput", "swarm"],
+    ("container", "ovs_gre"): ["tunnels_50", "tunnels_1000", "second_run", "throughput", "swarm", "pairs"],
     ("container", "weave"): ["weave_unchanged", "weave_second_run"],
     ("vm", "ovs_gre"): ["second_run", "kernel"],
     ("vm", "weave"): ["weave_unchanged", "weave_second_run"],
