@@ -304,6 +304,9 @@ def test_a_target_named_like_a_second_probe_keeps_its_address() -> None:
     hosts = ["h1", "crosshost-probe-2"]
     results = measured(hosts, {"h1": "10.50.1.2", "crosshost-probe-2": "10.50.2.3"})
     results["h1"]["results"].append(entry("crosshost-probe-2", "10.50.9.9", kind="same_host"))
+    results["h1"]["results"].reverse()
+    report = build(hosts, results, {})
+    assert (report.pairs[0].target_address, report.pairs[0].measured["address"]) == ("10.50.2.3", "10.50.2.3")
     del results["crosshost-probe-2"]
     assert build(hosts, results, {}).pairs[0].target_address == "10.50.2.3"
 

@@ -234,6 +234,13 @@ def test_sizes_are_counted_apart(lost: tuple[int, ...], changes: dict[str, t.Any
     assert above == {"bytes": 1401, "refused": 1401 in lost}
 
 
+def test_only_plain_requests_are_timed() -> None:
+    run = sized(Settings(count=2))
+    for address, request in send_all(run):
+        run.received(reply_to(request, address), address, 100.001 if len(request) + 20 == 84 else 101.0)
+    assert run.results()[0]["rtt_ms"] == pytest.approx({"min": 1.0, "median": 1.0, "max": 1.0})
+
+
 def test_one_answer_of_a_size_is_enough() -> None:
     run = sized(Settings(count=2))
     address, request = send_all(run)[1]
