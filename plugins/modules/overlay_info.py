@@ -93,124 +93,68 @@ overlay:
       type: dict
 """
 
-import json
-import os
 import typing as t
-from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _docker, _host
-from ansible_collections.crosshost.overlay.plugins.module_utils._cli import SBIN, Cli
+from ansible_collections.crosshost.overlay.plugins.module_utils import _info_docker, _info_host, _info_ovs
+from ansible_collections.crosshost.overlay.plugins.module_utils._info_sections import Section, run_all
+
+MORE = ("docker", "openvswitch", "weave", "firewall", "time", "kernel")
+FIREWALL_SPEC = {  # options of firewall_info
+    "backend": {"type": "str", "choices": ["weave", "ovs_gre"], "required": True},
+    "peers": {"type": "list", "elements": "str", "default": []},
+    "address": {"type": "str", "default": ""},
+    "bridges": {"type": "list", "elements": "str"},
+    "port": {"type": "int", "default": 6783},
+    "encrypted": {"type": "bool", "default": False},
+    "tunnel_type": {"type": "str", "choices": ["gre", "ip6gre", "vxlan", "geneve"], "default": "gre"},
+    "userspace": {"type": "bool", "default": False},
+    "dns": {"type": "bool", "default": True},
+    "ntp": {"type": "bool", "default": False},
+}
+SPEC = {
+    "subsets": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["minimal", *MORE, "all"],
+        "default": ["all"],
+    },
+    "sample": {"type": "float", "default": 0.5},
+    "openvswitch_service": {"type": "str", "default": "openvswitch-switch"},
+    "weave_script": {"type": "path", "default": "/usr/local/bin/weave"},
+    "weave_http_address": {"type": "str", "default": "127.0.0.1:6784"},
+    "weave_port": {"type": "int", "default": 6783},
+    "firewall": {"type": "dict", "options": FIREWALL_SPEC},
+    "timeout": {"type": "int", "default": 20},
+}
 
 
-def system_facts() -> dict[str, t.Any]:
-    """Read distribution, kernel and init."""
-    release = _host.os_release()
-    return {
-        "id": release.get("ID", ""),
-        "like": release.get("ID_LIKE", "").split(),
-        "version": release.get("VERSION_ID", ""),
-        "name": release.get("PRETTY_NAME", "an unknown system"),
-        "kernel": os.uname().release,
-        "systemd": _host.booted_with_systemd(),
-    }
-
-
-def docker_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
-    """Read Docker's version, networks and the containers on them."""
-    facts: dict[str, t.Any] = {
-        "installed": False,
-        "running": False,
-        "version": "",
-        "error": "",
-        "networks": [],
-        "containers": [],
-    }
-    if not module.get_bin_path("docker", opt_dirs=SBIN):
-        return facts
-    docker = Cli(module, "docker", timeout=timeout)
-    facts["installed"] = bool(module.get_bin_path("dockerd", opt_dirs=SBIN))
-    version = docker.run_raw("version", "--format", "{{.Server.Version}}")
-    if version.rc != 0:
-        return {**facts, "error": version.message}
-    facts.update(installed=True, running=True, version=version.out.strip())
-    facts["networks"] = [asdict(item) for item in _docker.networks(docker)]
-    facts["containers"] = [asdict(item) for item in _docker.containers(docker)]
-    return facts
-
-
-def service_facts(module: AnsibleModule, name: str, timeout: int) -> dict[str, str]:
-    """Read what systemd knows of a unit."""
-    facts = {"active": "", "enabled": ""}
-    if not module.get_bin_path("systemctl", opt_dirs=SBIN):
-        return facts
-    answer = Cli(module, "systemctl", timeout=timeout).run_raw(
-        "show", "--property=LoadState,ActiveState,UnitFileState", "--", name
-    )
-    shown = dict(line.split("=", 1) for line in answer.out.splitlines() if "=" in line)
-    if answer.rc == 0 and shown.get("LoadState") == "loaded":
-        facts.update(active=shown.get("ActiveState", ""), enabled=shown.get("UnitFileState", ""))
-    return facts
-
-
-def openvswitch_facts(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
-    """Read Open vSwitch's version and bridges."""
-    facts: dict[str, t.Any] = {"installed": False, "running": False, "version": "", "error": "", "bridges": []}
-    facts["kernel_module"] = os.path.isdir("/sys/module/openvswitch")
-    if not module.get_bin_path("ovs-vsctl", opt_dirs=SBIN):
-        return facts
-    facts["installed"] = True
-    facts["service"] = service_facts(module, module.params["openvswitch_service"], timeout)
-    ovs = Cli(module, "ovs-vsctl", f"--timeout={timeout}", timeout=timeout + 5)
-    bridges = ovs.run_raw(
-        "--format=json",
-        "--columns=name,datapath_type",
-        "list",
-        "Bridge",
-        "--",
-        "get",
-        "Open_vSwitch",
-        ".",
-        "ovs_version",
-    )
-    if bridges.rc != 0:
-        return {**facts, "error": bridges.message}
-    table, sep, version = bridges.out.strip().rpartition("\n")
-    rows = json.loads(table)["data"] if sep else []
-    facts.update(
-        running=True,
-        version=version.strip('"'),
-        bridges=[{"name": name, "datapath": kind or "system"} for name, kind in rows],
-    )
-    return facts
+def minimal(module: AnsibleModule, timeout: int) -> dict[str, t.Any]:
+    """What the roles plan with. They would plan wrongly with half of it, so what cannot be read ends the module."""
+    host = Section(module, "host", _info_host.minimal, _info_host.empty(), timeout)
+    docker = Section(module, "docker", _info_docker.minimal, _info_docker.empty(), timeout)
+    ovs = Section(module, "openvswitch", _info_ovs.minimal, _info_ovs.empty(), timeout, module.params)
+    for reason in run_all([host, docker, ovs], timeout).values():
+        module.fail_json(msg=reason)
+    errors = {item.name: item.facts["error"] for item in (docker, ovs) if item.facts["error"]}
+    return {**host.facts, "docker": docker.facts, "openvswitch": ovs.facts, "errors": errors}
 
 
 def main() -> None:
     """Read and return."""
-    module = AnsibleModule(
-        argument_spec={
-            "openvswitch_service": {"type": "str", "default": "openvswitch-switch"},
-            "timeout": {"type": "int", "default": 20},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     timeout = module.params["timeout"]
-    ip = Cli(module, "ip", timeout=timeout, package="iproute2")
-    module.exit_json(
-        changed=False,
-        overlay={
-            "uid": os.geteuid(),
-            "machine_id": _host.read_text("/etc/machine-id"),
-            "system": system_facts(),
-            "interfaces": [asdict(item) for item in _host.interfaces(ip)],
-            "routes": [asdict(item) for item in _host.routes(ip)],
-            "management_address": _host.ssh_server_address(os.getpid()),
-            "docker": docker_facts(module, timeout),
-            "openvswitch": openvswitch_facts(module, timeout),
-            "slices": _host.recorded_slices(),
-        },
-    )
+    wanted = {*module.params["subsets"]}
+    wanted = {*MORE} if "all" in wanted else wanted - {"minimal"}
+    if timeout < 1 or not 0 <= module.params["sample"] <= 60:
+        module.fail_json(msg="timeout has to be at least 1 second, and sample from 0 to 60 seconds.")
+    if not wanted:
+        module.exit_json(changed=False, overlay=minimal(module, timeout))
+    # Only here, because it is most of the collection: the minimum is read before every run of a role, and stays quick.
+    from ansible_collections.crosshost.overlay.plugins.module_utils import _info_all
+
+    module.exit_json(changed=False, overlay=_info_all.read(module, wanted, timeout))
 
 
 if __name__ == "__main__":
