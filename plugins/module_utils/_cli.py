@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 import signal
@@ -170,7 +171,7 @@ def run_bounded(
     """Run one command and return what happened; never fails. timeout in seconds, stdin is text for it to read."""
     end = getattr(_limits, "end", None)
     if end is not None:
-        timeout = min(timeout, max(round(end - time.monotonic(), 1), 0))
+        timeout = min(timeout, math.ceil(end - time.monotonic()))  # in whole seconds, for people
         if timeout <= 0:
             return Result(tuple(argv), STATUS_TIMEOUT, "", "the commands before it took all the time", True, timeout)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _info_ours, _info_secrets, _ovs
@@ -28,6 +29,8 @@ ROWS = (
     *("--", "--columns=_uuid,name,interfaces,protected,external_ids", "list", "Port"),
     *("--", "--columns=_uuid,name,type,options,ofport,error,link_state,mtu,statistics,status", "list", "Interface"),
 )
+# Not those of queues, or of one kind of card.
+COUNTER = re.compile(r"(rx|tx)_(packets|bytes|dropped|errors)$|(rx_(crc|frame|over)_err|collisions)$")
 EGRESS = "tunnel_egress_iface"
 TUNNELS = frozenset(["gre", "ip6gre", "vxlan", "geneve", "erspan", "ip6erspan", "gtpu", "bareudp", "lisp", "stt"])
 
@@ -78,8 +81,10 @@ def read(section: Section) -> None:
     facts["service"] = _info_ours.service(section, section.params["openvswitch_service"])
     answer = section.cli("ovs-vsctl", f"--timeout={section.timeout:g}").run_raw(*ROWS)
     if answer.rc != 0:
-        facts["error"] = answer.message
-        section.problems.append(answer.message)
+        # Without the command: it is longer than all the rest.
+        why = f"no answer within {answer.timeout:g} seconds" if answer.timed_out else answer.reason
+        facts["error"] = f"The database of Open vSwitch cannot be read: {why}"
+        section.problems.append(facts["error"])
         return
     facts.update(rows(answer.out), running=True, database_ok=True)
     for row in _ovs.parse_table(answer.out.strip().splitlines()[-1]):
@@ -130,7 +135,7 @@ def _port(port: _ovs.Port, row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "owner": port.owner,
         "link_state": "".join(_ovs.as_list(row.get("link_state", []))),
         "mtu": mtu[0] if mtu else None,
-        "statistics": dict(row.get("statistics", {})),
+        "statistics": {key: value for key, value in row.get("statistics", {}).items() if COUNTER.match(key)},
         "egress": status.pop(EGRESS, None),
         "other": status,
     }

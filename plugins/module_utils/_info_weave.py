@@ -99,9 +99,9 @@ def images(docker: Cli) -> list[str]:
     return sorted(name for name in names if re.search(r"(^|/)weave(exec|db)?:(?!<none>)", name))
 
 
-def there(facts: t.Mapping[str, t.Any], have: _weave_state.Have) -> bool:
+def there(facts: t.Mapping[str, t.Any]) -> bool:
     """Whether anything of Weave Net is on the host, be it only what was left behind."""
-    left = have.container or have.previous or have.database or have.bridge or have.record
+    left = facts.get("container") or facts.get("database") or facts.get("record") or _weave_state.bridge_there()
     return bool(left or facts["installed"])
 
 
@@ -135,7 +135,7 @@ def read(section: Section) -> None:
             section.problems.append(facts["error"])
         elif have.container and have.container.running and have.container.router and have.router is None:
             section.problems.append(f"The container weave runs, but its router gives no report on {address}")
-    if have is not None and not there(facts, have):
+    if not there(facts):
         section.problems.clear()  # Docker's own section tells of Docker
         return
     section.facts.update(facts, log=[])
