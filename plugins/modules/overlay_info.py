@@ -168,8 +168,8 @@ overlay:
         - Interfaces with V(name), V(mtu) (bytes), V(mac), V(kind), V(master), V(up), global V(addresses) in CIDR form,
           and V(dynamic) for addresses with a lease.
         - Unless only V(minimal) is read also V(carrier) (null for one that is down), V(operstate), V(flags), V(peer_netns) (a veth whose peer is in another
-          network namespace), V(link_index) (number of the peer or of the interface below, there), and V(statistics) with V(rx_packets), V(rx_dropped), V(rx_errors),
-          V(tx_packets), V(tx_dropped) and V(tx_errors).
+          network namespace), V(link_index) (number of the peer or of the interface below, there), and V(statistics) with V(rx_packets), V(rx_dropped),
+          V(rx_errors), V(tx_packets), V(tx_dropped) and V(tx_errors).
         - Cards in bridges of Open vSwitch's userspace datapath, and veths of Linux bridges that are linked to one, also have V(offloads), by the names of
           C(ethtool), where that is installed.
       type: list
@@ -248,7 +248,8 @@ overlay:
       type: dict
     ours:
       description:
-        - What this collection put here. V(units) has V(active), V(enabled) and V(result) by name, as systemd calls them, V(files) the paths, and V(slices) the record.
+        - What this collection put here. V(units) has V(active), V(enabled) and V(result) by name, as systemd calls them, V(files) the paths, and
+          V(slices) the record.
       type: dict
     listeners:
       description: Who listens on ports of Weave Net, Docker, and on those for names and time, with V(proto), V(address), V(port), V(pid) and V(program).
