@@ -82,7 +82,8 @@ def read(section: Section) -> None:
     answer = section.cli("ovs-vsctl", f"--timeout={section.timeout:g}").run_raw(*ROWS)
     if answer.rc != 0:
         # Without the command: it is longer than all the rest.
-        why = f"no answer within {answer.timeout:g} seconds" if answer.timed_out else answer.reason
+        late = answer.timed_out or answer.rc in _ovs.RC_ALARM
+        why = f"no answer within {section.timeout:g} seconds" if late else answer.reason
         facts["error"] = f"The database of Open vSwitch cannot be read: {why}"
         section.problems.append(facts["error"])
         return
