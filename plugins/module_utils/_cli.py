@@ -7,10 +7,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import shlex
 import signal
 import subprocess
+import threading
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -21,6 +25,7 @@ SBIN = ["/usr/local/sbin", "/usr/sbin", "/sbin"]  # a service user's PATH often 
 GRACE = 5.0  # seconds a killed process group gets to close its pipes
 STATUS_TIMEOUT = 124  # what timeout(1) uses
 STATUS_NOT_STARTED = 126
+_limits = threading.local()  # end: when the commands of this thread have to be over, by time.monotonic()
 
 
 class CliError(Exception):
@@ -59,6 +64,8 @@ class Result:
     def message(self) -> str:
         """One sentence: command, status, reason."""
         shown = self.cmd if len(self.cmd) <= 300 else self.cmd[:297] + "..."
+        if self.timed_out and self.timeout <= 0:
+            return f"'{shown}' was not started: {self.reason}"
         if self.timed_out:
             return f"'{shown}' did not end within {self.timeout:g} seconds and was stopped: {self.reason}"
         return f"'{shown}' failed with status {self.rc}: {self.reason}"
@@ -141,6 +148,19 @@ class Cli:
         return result
 
 
+@contextlib.contextmanager
+def limited(seconds: float) -> t.Iterator[None]:
+    """Give all commands that this thread starts within the block so many seconds together.
+
+    Whoever asks a daemon that hangs several questions waits for it once: those that come after are not started.
+    """
+    _limits.end = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _limits.end = None
+
+
 def run_bounded(
     argv: t.Sequence[str],
     timeout: float,
@@ -149,6 +169,11 @@ def run_bounded(
     stdin: str | None = None,
 ) -> Result:
     """Run one command and return what happened; never fails. timeout in seconds, stdin is text for it to read."""
+    end = getattr(_limits, "end", None)
+    if end is not None:
+        timeout = min(timeout, math.ceil(end - time.monotonic()))  # in whole seconds, for people
+        if timeout <= 0:
+            return Result(tuple(argv), STATUS_TIMEOUT, "", "the commands before it took all the time", True, timeout)
     try:
         # A session of its own, so that a timeout stops the children of the tool as well.
         process = subprocess.Popen(

@@ -186,7 +186,7 @@ class Clock:
         result: dict[str, t.Any] = {
             "changed": self.changed,
             "commands": self.commands,
-            "time": describe(after),
+            "time": _clock_observe.describe(after),
             "notes": self.notes,
             "python": sys.executable,
             "diff": {"before": shown[0], "after": shown[1]},
@@ -228,28 +228,6 @@ def _picture(before: State, after: State, plan: Plan | None) -> dict[str, t.Any]
         "files": ours,
         "zone": plan.zone if plan else before.zone,
         "daemon": [item.kind.name for item in after.active],
-    }
-
-
-def describe(state: State) -> dict[str, t.Any]:
-    """The clock and its daemons as they are."""
-    tracking = state.tracking
-    return {
-        "settable": state.settable,
-        "why_not_settable": state.why_not_settable,
-        "zone": state.zone,
-        "router": state.router,
-        "daemons": [{"name": item.kind.name, "active": item.active, "enabled": item.enabled} for item in state.daemons],
-        "daemon": state.active[0].kind.name if len(state.active) == 1 else "",
-        "synchronised": bool(tracking and tracking.synchronised),
-        "offset": tracking.offset if tracking else None,
-        "error": tracking.error if tracking else None,
-        "stratum": tracking.stratum if tracking else None,
-        "reference": tracking.reference if tracking else "",
-        "leap": tracking.leap if tracking else "",
-        "sources": list(tracking.sources) if tracking else [],
-        "silent": list(tracking.silent) if tracking else [],
-        "package": state.ledger.package,
     }
 
 

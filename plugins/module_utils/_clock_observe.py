@@ -55,6 +55,28 @@ def observe(run: Run, peers: t.Sequence[str] = ()) -> State:
     )
 
 
+def describe(state: State) -> dict[str, t.Any]:
+    """The clock and its daemons as they are."""
+    tracking = state.tracking
+    return {
+        "settable": state.settable,
+        "why_not_settable": state.why_not_settable,
+        "zone": state.zone,
+        "router": state.router,
+        "daemons": [{"name": item.kind.name, "active": item.active, "enabled": item.enabled} for item in state.daemons],
+        "daemon": state.active[0].kind.name if len(state.active) == 1 else "",
+        "synchronised": bool(tracking and tracking.synchronised),
+        "offset": tracking.offset if tracking else None,
+        "error": tracking.error if tracking else None,
+        "stratum": tracking.stratum if tracking else None,
+        "reference": tracking.reference if tracking else "",
+        "leap": tracking.leap if tracking else "",
+        "sources": list(tracking.sources) if tracking else [],
+        "silent": list(tracking.silent) if tracking else [],
+        "package": state.ledger.package,
+    }
+
+
 def daemons(shown: str) -> tuple[Daemon, ...]:
     """The daemons that are installed, from what systemctl show prints."""
     by_unit = {}

@@ -33,6 +33,7 @@ class Network:
     bridge: str
     label: str | None
     subnets: tuple[str, ...]
+    internal: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def parse_network(entry: t.Mapping[str, t.Any]) -> Network:
         bridge=options.get(BRIDGE_NAME) or (f"br-{entry['Id'][:12]}" if entry.get("Driver") == "bridge" else ""),
         label=(entry.get("Labels") or {}).get(LABEL),
         subnets=tuple(item["Subnet"] for item in config if item.get("Subnet")),
+        internal=bool(entry.get("Internal")),
     )
 
 

@@ -45,8 +45,13 @@ class Route:
 
 def interfaces(ip: Cli) -> list[Interface]:
     """Read all interfaces with their global addresses."""
+    return parse_interfaces(json.loads(ip.read("-json", "-details", "address", "show")[1] or "[]"))
+
+
+def parse_interfaces(links: t.Iterable[t.Mapping[str, t.Any]]) -> list[Interface]:
+    """Turn what 'ip -json -details address show' prints into interfaces."""
     found = []
-    for link in json.loads(ip.read("-json", "-details", "address", "show")[1] or "[]"):
+    for link in links:
         info = [item for item in link.get("addr_info", []) if item.get("scope") == "global" and item.get("local")]
         found.append(
             Interface(

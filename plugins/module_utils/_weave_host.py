@@ -46,14 +46,16 @@ def module_there(name: str, sys: str = "/sys/module", lib: str = "/lib/modules",
     if os.path.isdir(os.path.join(sys, name)):
         return True
     folder = os.path.join(lib, release or os.uname().release)
-    for index in ("modules.dep", "modules.builtin"):
-        try:
-            with open(os.path.join(folder, index), encoding="utf-8", errors="replace") as lines:
-                if any(_module_name(line) == name for line in lines):
-                    return True
-        except OSError:
-            continue
-    return False
+    return any(name in modules_in(os.path.join(folder, index)) for index in ("modules.dep", "modules.builtin"))
+
+
+def modules_in(path: str) -> frozenset[str]:
+    """The names of the modules in modules.dep or modules.builtin; none where there is no such file."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            return frozenset(_module_name(line) for line in lines)
+    except OSError:
+        return frozenset()
 
 
 def _module_name(line: str) -> str:

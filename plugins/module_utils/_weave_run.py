@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict, replace
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_plan, _weave_state
+from ansible_collections.crosshost.overlay.plugins.module_utils import _info_secrets, _weave_plan, _weave_state
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_wait import wait
 
 if t.TYPE_CHECKING:
@@ -120,7 +120,7 @@ def shown(have: Have) -> dict[str, t.Any]:
     return {
         "router": {
             **options,
-            "extra": dict(launch.extra),
+            "extra": _info_secrets.options(dict(launch.extra)),
             "image": main.image,
             "restart_policy": main.policy,
             "state": main.status,
@@ -144,7 +144,7 @@ def predicted(have: Have, wish: Wish, plan: _weave_plan.Plan | None, state: str)
     return {
         "router": {
             **options,
-            "extra": dict(args.extra),
+            "extra": _info_secrets.options(dict(args.extra)),
             "image": wish.image,
             "restart_policy": wish.policy,
             "state": "running",

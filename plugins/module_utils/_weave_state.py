@@ -14,7 +14,13 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _files, _host, _weave_args, _weave_report
+from ansible_collections.crosshost.overlay.plugins.module_utils import (
+    _files,
+    _host,
+    _info_secrets,
+    _weave_args,
+    _weave_report,
+)
 from ansible_collections.crosshost.overlay.plugins.module_utils._docker import LABEL
 
 if t.TYPE_CHECKING:
@@ -182,7 +188,7 @@ def describe(have: Have) -> dict[str, t.Any]:
     main, launch, router = have.container, have.launch, have.router
     shown = asdict(router) if router else None
     if main is not None:
-        argv = ["--password=..." if word.startswith(("--password=", "-password=")) else word for word in main.argv]
+        argv = _info_secrets.words(main.argv)
     return {
         "container": None
         if main is None
@@ -196,7 +202,11 @@ def describe(have: Have) -> dict[str, t.Any]:
         },
         "launch": None
         if main is None or launch is None
-        else {**asdict(launch), "extra": dict(launch.extra), "password_set": bool(main.password)},
+        else {
+            **asdict(launch),
+            "extra": _info_secrets.options(dict(launch.extra)),
+            "password_set": bool(main.password or dict(launch.extra).get("password")),
+        },
         "record": dict(have.record),
         "router": {key: value for key, value in shown.items() if key not in ("ipam", "dns")} if shown else None,
         "ipam": shown["ipam"] if shown else None,

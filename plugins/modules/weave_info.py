@@ -123,76 +123,9 @@ weave:
       type: dict
 """
 
-import json
-import os
-import re
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _files, _weave_host, _weave_state
-from ansible_collections.crosshost.overlay.plugins.module_utils._cli import SBIN, Cli
-from ansible_collections.crosshost.overlay.plugins.module_utils._weave_http import Api
-
-SOCKET = re.compile(
-    r"(?P<proto>tcp|udp)\s+\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+(?:\s+users:\(\((?P<users>.*)\)\))?"
-)
-DNS_PORT = 53
-LOCAL_PORTS = (6781, 6782, 6784, 12375)  # metrics of the policy controller, status, API, proxy
-
-
-def listeners(ss: Cli, port: int) -> list[dict[str, t.Any]]:
-    """Read who listens on the ports of the router; on port 53 only those that could be in its way."""
-    wanted = {port, port + 1, DNS_PORT, *LOCAL_PORTS}
-    return parse_listeners(ss.read("-H", "-l", "-n", "-t", "-u", "-p")[1], wanted)
-
-
-def parse_listeners(text: str, wanted: t.Container[int]) -> list[dict[str, t.Any]]:
-    """Turn what 'ss -Hlntup' prints into entries; a socket of the kernel (vxlan) has no program."""
-    found = []
-    for line in text.splitlines():
-        match = SOCKET.match(line)
-        if not match or int(match["port"]) not in wanted:
-            continue
-        user = re.match(r'"(?P<program>[^"]*)",pid=(?P<pid>\d+)', match["users"] or "")
-        found.append(
-            {
-                "proto": match["proto"],
-                "address": match["address"].strip("[]").partition("%")[0],
-                "port": int(match["port"]),
-                "pid": int(user["pid"]) if user else None,
-                "program": user["program"] if user else None,
-            }
-        )
-    return found
-
-
-def script_facts(module: AnsibleModule, path: str) -> dict[str, t.Any] | None:
-    """Read path, checksum and version of the script."""
-    text = _files.read(path) if os.path.isfile(path) else None
-    if text is None:
-        return None
-    version = re.search(r'^SCRIPT_VERSION="?([^"\s]+)"?', text, re.MULTILINE)
-    return {"path": path, "sha256": module.sha256(path), "version": version.group(1) if version else ""}
-
-
-def docker_facts(docker: Cli) -> tuple[dict[str, str], str]:
-    """Read the engine's versions; the second value says why not."""
-    result = docker.run_raw("version", "--format", "{{json .Server}}")
-    server = json.loads(result.out) if result.rc == 0 and result.out.strip() not in ("", "null") else None
-    if server is None:
-        return {"version": "", "api_min": "", "api_max": ""}, result.message
-    return {
-        "version": server.get("Version", ""),
-        "api_min": server.get("MinAPIVersion", ""),
-        "api_max": server.get("ApiVersion", ""),
-    }, ""
-
-
-def images(docker: Cli) -> list[str]:
-    """Read the images of Weave Net."""
-    names = docker.read("image", "ls", "--format", "{{.Repository}}:{{.Tag}}")[1].splitlines()
-    return sorted(name for name in names if re.search(r"(^|/)weave(exec|db)?:(?!<none>)", name))
+from ansible_collections.crosshost.overlay.plugins.module_utils import _info_weave
 
 
 def main() -> None:
@@ -207,27 +140,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    script = script_facts(module, params["script"])
-    facts: dict[str, t.Any] = {
-        "installed": script is not None,
-        "script": script,
-        "images": [],
-        "docker": {"version": "", "api_min": "", "api_max": ""},
-        "error": "Docker is not installed",
-        "kernel": _weave_host.kernel_facts(module, params["timeout"]),
-        "files": _weave_host.files(),
-        "listeners": listeners(Cli(module, "ss", timeout=params["timeout"], package="iproute2"), params["port"]),
-    }
-    nobody = _weave_state.Have(None, None, None, False, _weave_state.bridge_there(), None, _weave_state.read_record())
-    facts.update(_weave_state.describe(nobody))
-    if module.get_bin_path("docker", opt_dirs=SBIN):
-        docker = Cli(module, "docker", timeout=params["timeout"])
-        facts["docker"], facts["error"] = docker_facts(docker)
-        if not facts["error"]:
-            facts["images"] = images(docker)
-            facts.update(
-                _weave_state.describe(_weave_state.observe(docker, Api(params["http_address"]), nobody.bridge))
-            )
+    facts = _info_weave.empty()
+    _info_weave.fill(
+        facts, module, params["script"], params["http_address"], port=params["port"], timeout=params["timeout"]
+    )
     module.exit_json(changed=False, weave=facts)
 
 

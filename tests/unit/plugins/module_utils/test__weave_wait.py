@@ -14,9 +14,9 @@ import typing as t
 import pytest
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_wait
+from ansible_collections.crosshost.overlay.plugins.module_utils._info_listeners import parse_listeners
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_http import Api, ApiError, loopback_works
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_versions import api_version, engine_problem
-from ansible_collections.crosshost.overlay.plugins.modules.weave_info import parse_listeners
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures" / "weave"
 
