@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import typing as t
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _report_hosts
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_model import (
@@ -65,8 +65,8 @@ def document(
 
 def moment(made: datetime) -> str:
     """Return a time in UTC, as ISO 8601; one without a zone is taken for UTC."""
-    aware = made if made.tzinfo else made.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    aware = made if made.tzinfo else made.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def pair(item: PairLike) -> dict[str, t.Any]:
@@ -80,11 +80,10 @@ def pair(item: PairLike) -> dict[str, t.Any]:
         "target": text(item.target),
         "source_address": text(item.source_address),
         "target_address": text(item.target_address),
-        "kind": item.kind,
         "ok": item.ok,
         "fault": item.fault or ("" if item.ok else "unknown"),
         "cell": text(item.cell),
-        "loss_percent": number(measured.get("loss")),
+        "loss_percent": loss(measured),
         "duplicates": number(measured.get("duplicates")),
         "rtt_ms": None
         if median is None
@@ -97,7 +96,15 @@ def pair(item: PairLike) -> dict[str, t.Any]:
 
 def passed(check: Map) -> str:
     """Return how a check went; empty if it was not made."""
-    return {True: "ok", False: "failed"}.get(check.get("ok"), "") if "ok" in check else ""
+    return ("ok" if check["ok"] else "failed") if "ok" in check else ""
+
+
+def loss(measured: Map) -> float | None:
+    """Return the lost part in percent; of containers, whose pairs were counted, that of the pairs."""
+    pairs, answered = number(measured.get("pairs")), number(measured.get("answered"))
+    if pairs and answered is not None:
+        return 100 * (pairs - answered) / pairs
+    return number(measured.get("loss"))
 
 
 def finding(item: FindingLike) -> dict[str, t.Any]:
@@ -131,6 +138,7 @@ def figures(
         "hosts_read": sum(host["read"] for host in hosts),
         "pairs": len(pairs),
         "pairs_failed": failed(pairs),
+        "pairs_not_measured": sum(item["fault"] == "not_run" for item in pairs),
         "local": len(local),
         "local_failed": failed(local),
         "containers": len(containers),
@@ -163,34 +171,48 @@ def judge(numbers: Map) -> str:
 
 def headline(health: str, numbers: Map, pairs: t.Sequence[Map], hosts: t.Sequence[Map]) -> str:
     """Return the state of the overlay in one sentence."""
-    parts = [
-        _failures(numbers["pairs_failed"], numbers["pairs"], "pairs", pairs),
-        _failures(numbers["local_failed"], numbers["local"], "same-host pairs", ()),
-        _failures(numbers["containers_failed"], numbers["containers"], "container pairs", ()),
-    ]
     silent = [host["name"] for host in hosts if not host["read"]]
-    if silent:
-        parts.append(f"{len(silent)} of {len(hosts)} hosts could not be read: {listed(silent)}")
+    lost = numbers["pairs_not_measured"]
+    bad = [item for item in pairs if not item["ok"] and item["fault"] != "not_run"]
+    parts = [
+        _failures(bad, numbers["pairs"]),
+        f"{lost:,} {'' if bad else 'of {:,} pairs '.format(numbers['pairs'])}could not be measured" if lost else "",
+        _count(numbers, "local", "same-host pairs"),
+        _count(numbers, "containers", "container pairs"),
+        f"{len(silent)} of {counted(len(hosts), 'host')} could not be read: {listed(silent)}" if silent else "",
+    ]
     parts = [part for part in parts if part]
     if not parts and numbers["pairs"]:
-        reached = "Both directions work" if numbers["pairs"] == 2 else f"All {numbers['pairs']} pairs reach each other"
-        parts = [reached]
+        parts = [
+            "Both directions work" if numbers["pairs"] == 2 else f"All {numbers['pairs']:,} pairs reach each other"
+        ]
     elif not numbers["pairs"]:
         parts.append("No packets were sent")
-    errors, warnings = numbers["findings"]["error"], numbers["findings"]["warning"]
-    if health == UNKNOWN and not silent:
+    counts = [counted(numbers["findings"][name], name) for name in SEVERITIES[:2] if numbers["findings"][name]]
+    if counts:
+        parts.append(", ".join(counts))
+    elif health == UNKNOWN and not silent:
         parts.append(f"nothing wrong was found on {counted(len(hosts), 'host')}")
-    elif errors or (warnings and health == DEGRADED):
-        parts.append(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}" if errors else counted(warnings, "warning"))
-    return "; ".join(parts) + "."
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _failures(bad: int, total: int, what: str, pairs: t.Sequence[Map]) -> str:
+def _failures(bad: t.Sequence[Map], total: int) -> str:
     """Return how many directions fail, and which if they can be told in a few words."""
     if not bad:
         return ""
-    shown = [f"{item['source']} → {item['target']}" for item in pairs if not item["ok"]]
-    return f"{bad} of {total} {what} fail" + (f": {listed(shown)}" if 0 < len(shown) <= 6 else "")
+    shown = f": {listed([pair_name(item) for item in bad])}" if len(bad) <= 6 else ""
+    return f"{len(bad):,} of {total:,} pairs fail{shown}"
+
+
+def pair_name(item: Map) -> str:
+    """Return from where to where."""
+    return f"{item['source']} → {item['target']}"
+
+
+def _count(numbers: Map, key: str, what: str) -> str:
+    """Return how many directions of another kind fail."""
+    return f"{numbers[f'{key}_failed']:,} of {numbers[key]:,} {what} fail" if numbers[f"{key}_failed"] else ""
 
 
 def listed(names: t.Sequence[str], most: int = 6) -> str:
@@ -209,7 +231,7 @@ def as_json(doc: Map) -> str:
     parts = []
     for key, value in doc.items():
         if isinstance(value, list) and value:
-            lines = ",\n".join("  " + json.dumps(item, allow_nan=False) for item in value)
+            lines = ",\n".join("  " + json.dumps(item, allow_nan=False, separators=(",", ":")) for item in value)
             parts.append(f" {json.dumps(key)}: [\n{lines}\n ]")
         else:
             parts.append(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}")

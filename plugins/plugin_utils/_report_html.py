@@ -23,6 +23,7 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_style im
 
 SIGNS = {"ok": ("✓", "Healthy"), "degraded": ("!", "Degraded"), "broken": ("✕", "Broken"), "unknown": ("?", "Unknown")}
 SEVERITY = {"error": "✕ Error", "warning": "! Warning", "note": "i Note"}
+OPEN_EVIDENCE = 5  # findings up to which their evidence is unfolded
 OPEN_FINDINGS = 25  # findings shown without a click
 LISTED_PAIRS = 12  # directions listed one by one
 LISTED_FAILURES = 100
@@ -55,7 +56,7 @@ def checksum(code: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
 
 
-Section = tuple[str, str, t.Optional[Html]]
+Section = tuple[str, str, Html | None]
 
 
 def contents(doc: Map) -> list[Section]:
@@ -66,7 +67,7 @@ def contents(doc: Map) -> list[Section]:
         ("topology", "What joins the hosts", _report_svg.topology(doc) if doc["hosts"] else None),
         ("local", "Within each host", others(doc["local"], "local", "Pairs within a host")),
         ("containers", "Containers", others(doc["containers"], "containers", "Pairs of containers")),
-        ("hosts", "Hosts", element("div", [_report_machine.machine(doc, host) for host in doc["hosts"]])),
+        ("hosts", "Hosts", _report_machine.machines(doc)),
     ]
 
 
@@ -118,10 +119,14 @@ def tiles(doc: Map) -> Html:
     numbers = doc["numbers"]
     found, rtt = numbers["findings"], numbers["rtt_ms"]
     shown: list[tuple[str, str, str]] = [
-        ("Hosts read", f"{numbers['hosts_read']} of {numbers['hosts']}", BACKENDS.get(doc["backend"], doc["backend"] or "")),
+        (
+            "Hosts read",
+            f"{numbers['hosts_read']} of {numbers['hosts']}",
+            BACKENDS.get(doc["backend"], doc["backend"] or ""),
+        ),
     ]
     if numbers["pairs"]:
-        shown.append(("Pairs that work", f"{numbers['pairs'] - numbers['pairs_failed']} of {numbers['pairs']}", ""))
+        shown.append(("Pairs that work", f"{numbers['pairs'] - numbers['pairs_failed']:,} of {numbers['pairs']:,}", ""))
     if rtt:
         spread = f"{_report_matrix.milliseconds(rtt['min'])} to {_report_matrix.milliseconds(rtt['max'])}"
         shown.append(("Round trip, middle", _report_matrix.milliseconds(rtt["median"]), spread))
@@ -145,19 +150,19 @@ def findings(doc: Map) -> Html:
     """Return what is wrong, the first to look at first."""
     if not doc["findings"]:
         return element("p", "Nothing wrong was found.")
-    cards = [finding(item) for item in doc["findings"]]
+    few = len(doc["findings"]) <= OPEN_EVIDENCE
+    cards = [finding(item, few) for item in doc["findings"]]
     rest = cards[OPEN_FINDINGS:]
     more = element("details", element("summary", counted(len(rest), "more finding")), rest) if rest else None
     return join(cards[:OPEN_FINDINGS], more)
 
 
-def finding(item: Map) -> Html:
+def finding(item: Map, unfolded: bool) -> Html:
     """Return one finding with its cure."""
-    hosts = [join(" " if index else None, element("bdi", name)) for index, name in enumerate(item["hosts"][:20])]
+    hosts = [join(", " if index else None, element("bdi", name)) for index, name in enumerate(item["hosts"][:20])]
     more = f" and {len(item['hosts']) - 20} more" if len(item["hosts"]) > 20 else ""
-    evidence = element(
-        "details", element("summary", "Evidence"), element("pre", "\n".join(item["evidence"]))
-    )
+    lines = element("pre", "\n".join(item["evidence"]))
+    evidence = element("details", element("summary", "Evidence"), lines, open=unfolded)
     return element(
         "article",
         element("h3", element("span", SEVERITY[item["severity"]], class_="badge"), item["summary"]),
@@ -182,8 +187,11 @@ def pairs(doc: Map) -> Html | None:
     if not doc["pairs"]:
         return None
     names = _report_matrix.ends(doc["pairs"], [host["name"] for host in doc["hosts"]])
-    bad = [pair for pair in doc["pairs"] if not pair["ok"]]
-    shown = _matrix_or_failures(doc["pairs"], names, "pairs", "Matrix of hosts, from the row to the column")
+    # One pair within each host fits into the diagonal.
+    within = doc["local"] if all(pair["source"] == pair["target"] for pair in doc["local"]) else []
+    # What was not measured says nothing new; what was measured and failed does.
+    bad = sorted((pair for pair in doc["pairs"] if not pair["ok"]), key=lambda pair: pair["fault"] == "not_run")
+    shown = _matrix_or_failures([*doc["pairs"], *within], names, "pairs", "Matrix of hosts, from the row to the column")
     if not bad:
         return shown
     head = counted(len(bad), "failed pair") + (f", the first {LISTED_FAILURES}" if len(bad) > LISTED_FAILURES else "")
@@ -193,7 +201,10 @@ def pairs(doc: Map) -> Html | None:
 
 def _matrix_or_failures(items: t.Sequence[Map], names: t.Sequence[str], ident: str, caption: str) -> Html:
     if len(names) > MATRIX_ENDS:
-        return element("p", f"{len(names)} ends are too many for a matrix; the figures of all {len(items)} pairs are in the JSON file.")
+        return element(
+            "p",
+            f"{len(names)} ends are too many for a matrix; the figures of all {len(items)} pairs are in the JSON file.",
+        )
     return _report_matrix.heat_map(items, names, ident, caption)
 
 
@@ -216,4 +227,6 @@ def bottom(doc: Map) -> Html:
     """Return when and by what the page was made."""
     made = doc["made"].replace("T", " ").replace("Z", " UTC")
     backend = BACKENDS.get(doc["backend"], doc["backend"] or "an unknown backend")
-    return element("footer", element("section", element("p", f"Made {made} by {doc['by']}, of an overlay with {backend}.")))
+    return element(
+        "footer", element("section", element("p", f"Made {made} by {doc['by']}, of an overlay with {backend}."))
+    )

@@ -11,27 +11,45 @@ import typing as t
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_document import counted
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_markup import Child, Html, element, join
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_model import Map
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_svg import troubled
 
+LISTED_HOSTS = 16
 LISTED_ENDS = 12  # tunnels or connections listed even if all are up; beyond that only those that are not
 MARKS = {"up": "✓ up", "pending": "… pending", "failed": "✕ down"}
 Rows = list[tuple[str, Child]]
 
 
-def machine(doc: Map, host: Map) -> Html:
+def machines(doc: Map) -> Html:
+    """Return all hosts in their order; of many, those that are well are folded away behind the others."""
+    trouble = troubled(doc) | {host["name"] for host in doc["hosts"] if not host["read"]}
+    failing = {host["name"]: 0 for host in doc["hosts"]}
+    for pair in doc["pairs"]:
+        if not pair["ok"]:
+            for end in {pair["source"], pair["target"]} & set(failing):
+                failing[end] += 1
+    shown = {host["name"]: machine(doc, host, failing[host["name"]], host["name"] in trouble) for host in doc["hosts"]}
+    if len(shown) <= LISTED_HOSTS:
+        return join(shown.values())
+    first = [card for name, card in shown.items() if name in trouble]
+    rest = [card for name, card in shown.items() if name not in trouble]
+    words = f"{counted(len(rest), 'host')} without findings" if first else counted(len(rest), "host")
+    return join(first, element("details", element("summary", words), rest, class_="rest"))
+
+
+def machine(doc: Map, host: Map, failing: int, trouble: bool) -> Html:
     """Return the details of one host, folded; the line that stays says whether it is worth to open them."""
     findings = [item for item in doc["findings"] if host["name"] in item["hosts"] and item["severity"] != "note"]
-    failing = [pair for pair in doc["pairs"] if host["name"] in (pair["source"], pair["target"]) and not pair["ok"]]
-    badges = []
-    if not host["read"]:
-        badges.append(element("span", "✕ not read", class_="badge bad"))
-    if findings:
-        badges.append(element("span", counted(len(findings), "finding"), class_="badge bad"))
-    if failing:
-        badges.append(element("span", counted(len(failing), "failed pair"), class_="badge bad"))
-    if not badges:
-        badges.append(element("span", "✓", element("span", " well", class_="hidden"), class_="badge ok"))
+    said = [] if host["read"] else ["✕ not read"]
+    said += [f"! {counted(len(findings), 'finding')}"] if findings else []
+    kind = "bad" if trouble else "ok"
+    badges = [element("span", word, class_="badge bad") for word in said]
+    badges += [] if said else [element("span", "! see its pairs" if trouble else "✓ well", class_=f"badge {kind}")]
+    more = [host["underlay"]["address"] or "", counted(failing, "failed pair") if failing else ""]
     summary = element(
-        "summary", element("b", element("bdi", host["name"])), badges, element("small", host["underlay"]["address"] or "")
+        "summary",
+        element("b", element("bdi", host["name"])),
+        badges,
+        element("small", " · ".join(word for word in more if word)),
     )
     rows = details(host, doc["not_probed"].get(host["name"], ""))
     shown = element("dl", [join(element("dt", name), element("dd", value)) for name, value in rows])
@@ -43,7 +61,11 @@ def details(host: Map, not_probed: str) -> Rows:
     rows: Rows = [("Not read", host["reason"])] if not host["read"] else []
     rows += [("Not probed", not_probed)] if not_probed else []
     underlay, clock = host["underlay"], host["clock"]
-    rows += [(name, host[key]) for name, key in (("Host name", "hostname"), ("System", "system"), ("Kernel", "kernel")) if host[key]]
+    rows += [
+        (name, host[key])
+        for name, key in (("Host name", "hostname"), ("System", "system"), ("Kernel", "kernel"))
+        if host[key]
+    ]
     rows += [("Virtualization", host["virtualization"])] if host["virtualization"] not in (None, "none") else []
     if underlay["interface"]:
         rows.append(("Underlay", f"{underlay['address']} on {underlay['interface']}, MTU {underlay['mtu']}"))
@@ -109,18 +131,43 @@ def ends(host: Map) -> Html | None:
     bad = [row for row, item in zip(rows, [*tunnels, *connections], strict=True) if item["state"] != "up"]
     said = None
     if len(rows) > LISTED_ENDS:
-        said = element("p", f"{len(rows) - len(bad)} of {len(rows)} tunnels and connections are up" + ("; the others:" if bad else "."))
+        said = element(
+            "p",
+            f"{len(rows) - len(bad)} of {len(rows)} tunnels and connections are up" + ("; the others:" if bad else "."),
+        )
         rows = bad
     if not rows:
         return said
     head = element("thead", element("tr", [element("th", word, scope="col") for word in ("To", "By", "State", "")]))
-    table = element("table", element("caption", f"Tunnels and connections of {host['name']}", class_="hidden"), head, element("tbody", rows), class_="list")
-    return join(said, element("div", table, class_="scroll", tabindex=0, role="region", aria_label=f"Tunnels and connections of {host['name']}"))
+    table = element(
+        "table",
+        element("caption", f"Tunnels and connections of {host['name']}", class_="hidden"),
+        head,
+        element("tbody", rows),
+        class_="list ends",
+    )
+    return join(
+        said,
+        element(
+            "div",
+            table,
+            class_="scroll",
+            tabindex=0,
+            role="region",
+            aria_label=f"Tunnels and connections of {host['name']}",
+        ),
+    )
 
 
 def _row(to: str, by: str, state: str, more: str) -> Html:
     bad = "bad" if state == "failed" else None
-    return element("tr", element("th", element("bdi", to), scope="row"), element("td", by), element("td", MARKS[state], class_=bad), element("td", more))
+    return element(
+        "tr",
+        element("th", element("bdi", to), scope="row"),
+        element("td", by),
+        element("td", MARKS[state], class_=bad),
+        element("td", more),
+    )
 
 
 def _tunnel(item: Map) -> Html:
@@ -130,5 +177,10 @@ def _tunnel(item: Map) -> Html:
 
 def _connection(item: Map) -> Html:
     to = f"{item['peer']} ({item['address']})" if item["peer"] else item["address"]
-    words: list[t.Any] = ["weave", item["mode"], "encrypted" if item["encrypted"] else None, item["mtu"] and f"MTU {item['mtu']}"]
+    words: list[t.Any] = [
+        "weave",
+        item["mode"],
+        "encrypted" if item["encrypted"] else None,
+        item["mtu"] and f"MTU {item['mtu']}",
+    ]
     return _row(to, ", ".join(str(word) for word in words if word), item["state"], item["info"])

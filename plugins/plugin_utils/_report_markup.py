@@ -22,7 +22,7 @@ class Html(str):
     __slots__ = ()
 
 
-Child = t.Union[str, int, float, None, t.Iterable[t.Any]]
+Child = str | int | float | None | t.Iterable[t.Any]
 
 
 def plain(value: t.Any) -> str:

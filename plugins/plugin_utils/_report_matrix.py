@@ -34,7 +34,7 @@ SYMBOLS = {
     "icmp_only": ("I", "only ping is stopped"),
     "name": ("N", "the name is not found"),
     "address_twice": ("2", "the address is held twice"),
-    "not_run": ("–", "not measured"),
+    "not_run": ("?", "not measured"),
 }
 OTHER = ("!", "another fault")
 DEAD = frozenset({"loss", "storm", "address_twice"})
@@ -86,7 +86,9 @@ def ends(pairs: t.Iterable[Map], first: t.Sequence[str] = ()) -> list[str]:
 def heat_map(pairs: t.Sequence[Map], names: t.Sequence[str], ident: str, caption: str) -> Html:
     """Return the matrix of all names with legends and the switch between round trip and loss. ident tells matrices of a page apart."""
     by_ends = {(pair["source"], pair["target"]): pair for pair in pairs}
-    bounds = thresholds([pair["rtt_ms"]["median"] for pair in pairs if pair["rtt_ms"]])
+    # What stays within a host is faster by far, and must not make all the rest look slow.
+    between = [pair for pair in pairs if pair["source"] != pair["target"]] or pairs
+    bounds = thresholds([pair["rtt_ms"]["median"] for pair in between if pair["rtt_ms"]])
     size = "words" if len(names) <= WORDS else "middle" if len(names) <= MIDDLE else "tiny"
     head = [element("th", element("span", name), scope="col") for name in names]
     rows = [
@@ -138,10 +140,9 @@ def cell(pair: Map | None, source: str, target: str, bounds: t.Sequence[float], 
     if words:
         top = milliseconds(rtt["median"]) if pair["ok"] and rtt else f"{symbol(pair)} {pair['cell']}".strip()
         shown = [element("b", top), element("i", f"{percent(loss)} loss" if loss is not None else "not measured")]
+    way = f"{source} → {target}" if source != target else f"within {source}"
     said = ", ".join([*figures, verdict] if verdict else figures) or "well"
-    return element(
-        "td", shown, class_=" ".join(word for word in classes if word) or None, title=f"{source} → {target}: {said}"
-    )
+    return element("td", shown, class_=" ".join(word for word in classes if word) or None, title=f"{way}: {said}")
 
 
 def state(pair: Map) -> str:
@@ -153,19 +154,24 @@ def state(pair: Map) -> str:
 
 def legend(pairs: t.Sequence[Map], bounds: t.Sequence[float]) -> Html:
     """Return what the colours and symbols mean, as far as they occur."""
-    faults = list(dict.fromkeys(pair["fault"] for pair in pairs if not pair["ok"]))
-    counts = {fault: sum(pair["fault"] == fault for pair in pairs) for fault in faults}
-    example = {pair["fault"]: pair for pair in reversed(pairs)}
+    faults: dict[str, list[Map]] = {}
+    for pair in pairs:
+        if not pair["ok"]:
+            faults.setdefault(SYMBOLS.get(pair["fault"], OTHER)[1], []).append(pair)
     shades = [(f"r{index}", f"≤ {bound:g} ms") for index, bound in enumerate(bounds)]
     losses = ["no loss", *(f"≤ {bound:g} %" for bound in LOSSES[1:-1]), f"> {LOSSES[-2]:g} %", "all lost"]
-    keys = [
-        element("span", element("i", symbol(example[fault]), class_=f"key {state(example[fault])}"), _meaning(fault, count))
-        for fault, count in counts.items()
-    ]
+    keys = [element("span", _symbol(those[0]), f"{meaning} ({len(those):,})") for meaning, those in faults.items()]
     return element(
         "div",
-        element("p", "Median round trip ", [_key(*item) for item in shades], class_="for-rtt") if shades else None,
-        element("p", "Loss ", [_key(f"l{index}", label) for index, label in enumerate(losses)], class_="for-loss"),
+        element("p", element("b", "Median round trip"), [_key(*item) for item in shades], class_="for-rtt")
+        if shades
+        else None,
+        element(
+            "p",
+            element("b", "Loss"),
+            [_key(f"l{index}", label) for index, label in enumerate(losses)],
+            class_="for-loss",
+        ),
         element("p", keys, class_="for-all") if keys else None,
         class_="legend",
     )
@@ -175,35 +181,41 @@ def _key(name: str, label: str) -> Html:
     return element("span", element("i", class_=f"key {name}"), label)
 
 
-def _meaning(fault: str, count: int) -> str:
-    return f"{SYMBOLS.get(fault, OTHER)[1]} ({count})"
-
-
 def pair_table(pairs: t.Sequence[Map], caption: str) -> Html:
     """Return directions as a plain table, for few of them or for the failed ones."""
     rows = []
     for pair in pairs:
         loss = "not measured" if pair["loss_percent"] is None else percent(pair["loss_percent"])
-        verdict = "✓ works" if pair["ok"] else f"{symbol(pair)} {pair['cell']}: {pair['reason']}. {pair['remedy']}"
+        verdict = "✓ works" if pair["ok"] else join(_symbol(pair), pair["reason"], element("small", pair["remedy"]))
         rows.append(
             element(
                 "tr",
-                element("th", _end(pair["source"], pair["source_address"]), scope="row"),
-                element("td", _end(pair["target"], pair["target_address"])),
+                element("th", _end(pair["source"], pair["source_address"]), scope="row", class_="end"),
+                element("td", _end(pair["target"], pair["target_address"]), class_="end"),
                 element("td", loss, class_="number"),
-                element("td", milliseconds(pair["rtt_ms"]["median"]) if pair["rtt_ms"] else "–", class_="number"),
+                element("td", milliseconds(pair["rtt_ms"]["median"]) if pair["rtt_ms"] else "none", class_="number"),
                 element("td", verdict, class_="fine" if pair["ok"] else "bad"),
             )
         )
     head = [element("th", word, scope="col") for word in ("From", "To", "Loss", "Round trip", "Verdict")]
     return element(
         "div",
-        element("table", element("caption", caption, class_="hidden"), element("thead", element("tr", head)), element("tbody", rows), class_="list"),
+        element(
+            "table",
+            element("caption", caption, class_="hidden"),
+            element("thead", element("tr", head)),
+            element("tbody", rows),
+            class_="list",
+        ),
         class_="scroll",
         tabindex=0,
         role="region",
         aria_label=caption,
     )
+
+
+def _symbol(pair: Map) -> Html:
+    return element("i", symbol(pair), class_=f"key {state(pair)}")
 
 
 def _end(name: str, address: str) -> Html:

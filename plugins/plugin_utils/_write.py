@@ -25,7 +25,9 @@ def write(path: str, text: str, option: str = "path") -> str:
             raise IsADirectoryError("it is a folder")
         os.makedirs(folder, exist_ok=True)
         # Its end is not that of the file: the Prometheus exporter reads every *.prom it finds.
-        with tempfile.NamedTemporaryFile("wb", dir=folder, prefix=f".{name[:100]}-", suffix=".tmp", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(
+            "wb", dir=folder, prefix=f".{name[:100]}-", suffix=".tmp", delete=False
+        ) as stream:
             temporary = stream.name
             # What is no Unicode (half a pair of surrogates from a tool's output) must not cost the report.
             stream.write(text.encode("utf-8", "backslashreplace"))

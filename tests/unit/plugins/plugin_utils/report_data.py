@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 import typing as t
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
-MADE = datetime(2026, 3, 14, 15, 9, 26, tzinfo=timezone.utc)
+MADE = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 VERSION = "0.1.0"
 SECRET = "correct-horse-battery-staple"
 HOSTILE = (
     "<script>document.title='owned'</script>",
-    "\"><img src=x onerror=\"document.title='owned'\">",
+    '"><img src=x onerror="document.title=\'owned\'">',
     "'; document.title='owned'; '",
     "</style></script></pre></details><h1>owned</h1>",
     "\u202etxt.exe\u202c \u2066right\u2069 \u200bzero",
@@ -193,7 +193,12 @@ def weave_info(hosts: t.Sequence[str], index: int) -> dict[str, t.Any]:
         "installed": True,
         "container": {"state": "running", "args": [f"--password={SECRET}"]},
         "launch": {"password": SECRET},
-        "router": {"ready": True, "version": "2.8.1", "name": f"02:00:00:00:00:0{index}", "connections": [*connections, own]},
+        "router": {
+            "ready": True,
+            "version": "2.8.1",
+            "name": f"02:00:00:00:00:0{index}",
+            "connections": [*connections, own],
+        },
         "error": "",
     }
     return {**info(hosts, index), "openvswitch": {"installed": False}, "weave": weave}
@@ -214,7 +219,11 @@ def healthy(count: int = 3, seed: int = 1) -> Case:
         if source != target
     )
     local = tuple(
-        replace(pair(hosts, index, index, round(chance.uniform(0.05, 0.09), 3)), target_address=f"10.50.{index}.3", kind="same_host")
+        replace(
+            pair(hosts, index, index, round(chance.uniform(0.05, 0.09), 3)),
+            target_address=f"10.50.{index}.3",
+            kind="same_host",
+        )
         for index in range(count)
     )
     return Case(
@@ -235,8 +244,28 @@ def faulty() -> tuple[Case, list[Finding]]:
         fail(item, faults[item.source, item.target]) if (item.source, item.target) in faults else item
         for item in report.pairs
     )
-    web = replace(report.local[0], source="h1/web", target="h2/db", kind="container", source_address="10.50.0.4", target_address="10.50.1.4")
-    containers = (fail(web, "loss"), replace(web, target="h3/cache", target_address="10.50.2.4"))
+    counted = {
+        "name": "h2",
+        "sources": 2,
+        "targets": 3,
+        "pairs": 6,
+        "answered": 6,
+        "rtt_ms": {"median": 0.61},
+        "failed": [],
+    }
+    some = Pair("h1", "h2", "2 containers", "3 containers", "6 0.6ms", "", "", 0.61, "container", counted)
+    lost = "2 of 6 pairs of containers do not answer: web (10.50.0.4) -> db (10.50.1.4)"
+    containers = (
+        replace(
+            some,
+            cell="2 LOST",
+            reason=lost,
+            remedy="Look at these containers.",
+            fault="partial_loss",
+            measured={**counted, "answered": 4},
+        ),
+        replace(some, target="h3", target_address="3 containers"),
+    )
     findings = [
         Finding(
             "gre-key-mismatch",
@@ -249,7 +278,10 @@ def faulty() -> tuple[Case, list[Finding]]:
             ),
             "A tunnel takes in only packets with its own key. Both ends look healthy, because neither hears of the other's.",
             "Give the tunnel on h2 the key that h1 has, or run site.yml, which sets both.",
-            ("h2$ ovs-vsctl set Interface gre-h1 options:key=7701", "ansible-playbook -i inventory crosshost.overlay.site --limit h1,h2"),
+            (
+                "h2$ ovs-vsctl set Interface gre-h1 options:key=7701",
+                "ansible-playbook -i inventory crosshost.overlay.site --limit h1,h2",
+            ),
         ),
         Finding(
             "mtu-too-large",
@@ -270,11 +302,20 @@ def faulty() -> tuple[Case, list[Finding]]:
             "Its time daemon reaches none of its servers.",
             "Let NTP through to its servers, then run site.yml.",
         ),
-        Finding("datapath-userspace", "note", ("h2",), "h2 uses the userspace datapath.", ("h2: br-overlay netdev",), "Its kernel has no module openvswitch."),
+        Finding(
+            "datapath-userspace",
+            "note",
+            ("h2",),
+            "h2 uses the userspace datapath.",
+            ("h2: br-overlay netdev",),
+            "Its kernel has no module openvswitch.",
+        ),
     ]
     infos = {**case.infos, "h3": {**case.infos["h3"], "errors": {"firewall": "'nft' took longer than 20 s"}}}
     clocks = {**case.clocks, "h3": {**clock(12.4), "time": {"daemon": "chrony", "synchronised": False}}}
-    return replace(case, infos=infos, clocks=clocks, report=replace(report, pairs=pairs, containers=containers)), findings
+    return replace(
+        case, infos=infos, clocks=clocks, report=replace(report, pairs=pairs, containers=containers)
+    ), findings
 
 
 def large(count: int = 100, seed: int = 7) -> tuple[Case, list[Finding]]:
@@ -300,9 +341,27 @@ def large(count: int = 100, seed: int = 7) -> tuple[Case, list[Finding]]:
     infos = {name: info(hosts, index, {shut} if place[index] == 0 else ()) for index, name in enumerate(hosts)}
     del infos[hosts[down]]
     findings = [
-        Finding("host-unreachable", "error", (hosts[down],), f"{hosts[down]} cannot be reached.", (f"{hosts[down]}: ssh: connect to host {address(down)} port 22: No route to host",), "It is off, or its network is.", "Start it, then run doctor.yml again.", rank=1),
-        Finding("firewall-one-way", "error", (hosts[shut],), f"{hosts[shut]} lets nothing in from other places.", (f"{hosts[shut]}: -A INPUT -p gre -j DROP",), "A rule of iptables stops GRE.", "Run site.yml, which opens it for the peers.", (f"{hosts[shut]}$ iptables -L INPUT -n -v --line-numbers",)),
-    ]  # fmt: skip
+        Finding(
+            "host-unreachable",
+            "error",
+            (hosts[down],),
+            f"{hosts[down]} cannot be reached.",
+            (f"{hosts[down]}: ssh: connect to host {address(down)} port 22: No route to host",),
+            "It is off, or its network is.",
+            "Start it, then run doctor.yml again.",
+            rank=1,
+        ),
+        Finding(
+            "firewall-one-way",
+            "error",
+            (hosts[shut],),
+            f"{hosts[shut]} lets nothing in from other places.",
+            (f"{hosts[shut]}: -A INPUT -p gre -j DROP",),
+            "A rule of iptables stops GRE.",
+            "Run site.yml, which opens it for the peers.",
+            (f"{hosts[shut]}$ iptables -L INPUT -n -v --line-numbers",),
+        ),
+    ]
     case = Case(
         hosts,
         infos,
@@ -317,7 +376,9 @@ def large(count: int = 100, seed: int = 7) -> tuple[Case, list[Finding]]:
 def with_weave() -> Case:
     """Three hosts with Weave Net."""
     case = healthy()
-    return replace(case, backend="weave", infos={name: weave_info(case.hosts, index) for index, name in enumerate(case.hosts)})
+    return replace(
+        case, backend="weave", infos={name: weave_info(case.hosts, index) for index, name in enumerate(case.hosts)}
+    )
 
 
 def hostile() -> tuple[Case, list[Finding]]:
@@ -331,7 +392,9 @@ def hostile() -> tuple[Case, list[Finding]]:
     def renamed(item: Pair, index: int) -> Pair:
         ends = replace(item, source=names[item.source], target=names[item.target])
         evil = HOSTILE[index % len(HOSTILE)]
-        return replace(ends, cell=evil, reason=evil, remedy=evil, fault=evil, source_address=evil) if index % 2 else ends
+        return (
+            replace(ends, cell=evil, reason=evil, remedy=evil, fault=evil, source_address=evil) if index % 2 else ends
+        )
 
     pairs = tuple(renamed(item, index) for index, item in enumerate(report.pairs))
     containers = tuple(
@@ -342,7 +405,9 @@ def hostile() -> tuple[Case, list[Finding]]:
         one = t.cast(dict[str, t.Any], base.infos[name])
         bad = HOSTILE[(index + 3) % len(HOSTILE)]
         docker = {**one["docker"], "version": bad, "error": bad}
-        ports = [{**port, "name": bad, "error": bad, "type": bad, "bridge": bad} for port in one["openvswitch"]["ports"]]
+        ports = [
+            {**port, "name": bad, "error": bad, "type": bad, "bridge": bad} for port in one["openvswitch"]["ports"]
+        ]
         infos[evil] = {
             **one,
             "docker": docker,
@@ -353,7 +418,16 @@ def hostile() -> tuple[Case, list[Finding]]:
             "firewall": {"firewalls": [{"name": bad, "acts": True}]},
         }
     evil_findings = [
-        replace(findings[0], id=evil, summary=evil, cause=evil, remedy=evil, evidence=(evil, evil), commands=(f"h2$ {evil}", evil), hosts=(evil,))
+        replace(
+            findings[0],
+            id=evil,
+            summary=evil,
+            cause=evil,
+            remedy=evil,
+            evidence=(evil, evil),
+            commands=(f"h2$ {evil}", evil),
+            hosts=(evil,),
+        )
         for evil in HOSTILE
     ]
     hostile_case = Case(
