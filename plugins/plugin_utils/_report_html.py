@@ -110,7 +110,7 @@ def contents_names(doc: Map) -> list[tuple[str, str, bool]]:
         ("topology", "Topology", bool(doc["hosts"])),
         ("local", "Within each host", bool(doc["local"])),
         ("containers", "Containers", bool(doc["containers"])),
-        ("hosts", "Hosts", True),
+        ("hosts", "Hosts", bool(doc["hosts"])),
     ]
 
 

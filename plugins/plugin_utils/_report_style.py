@@ -18,7 +18,7 @@ STYLE = """
 @media (prefers-color-scheme:dark){:root{--page:#10151b;--panel:#181f27;--text:#e4e9ee;--soft:#a3afbb;--edge:#36424e;
 --link:#7fb8ef;--ok:#7bb4e6;--ok-soft:#14293d;--bad:#ff9d52;--bad-soft:#3a2110;--warn:#f2c14e;--warn-soft:#352b10;
 --on:#10151b;--none:#232c36;--r0:#1a3148;--r1:#1f4263;--r2:#27547e;--r3:#2f689c;--r4:#5b95c8;--r5:#86b6df;--r6:#bcdaf2;
---ink:#eef4fa;--ink2:#0c1620;--p:#d98a34;--p-ink:#1d0f00;--l1:#5c452c;--l2:#7d5527;--l3:#a5661f;--l4:#d98a34;--code:#0b0f14}}
+--ink:#eef4fa;--ink2:#0c1620;--p:#d98a34;--p-ink:#1d0f00;--l1:#5c452c;--l2:#7d5527;--l3:#96591a;--l4:#d98a34;--code:#0b0f14}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--text);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main,header,footer{max-width:1280px;margin:0 auto;padding:0 24px}
@@ -27,7 +27,7 @@ section{margin-top:44px}
 h1{margin:0;font-size:15px;font-weight:600;color:var(--soft)}
 h2{margin:0 0 12px;font-size:21px;line-height:1.3}h3{margin:0;font-size:16px;line-height:1.4}
 p{margin:0 0 8px}a{color:var(--link)}small,.soft{color:var(--soft);font-size:14px}
-bdi,code,pre,td,th,h3,.headline{unicode-bidi:isolate;overflow-wrap:anywhere}
+body{overflow-wrap:anywhere}bdi,code,pre,td,th,h3,.headline{unicode-bidi:isolate}
 code,pre{font:13.5px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
