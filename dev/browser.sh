@@ -21,7 +21,7 @@ status=0
 PYTHONPATH=.venv/collections timeout 900 .venv/bin/pytest -c tests/browser/pytest.ini --quiet --color=no "$@" tests/browser >"$log" 2>&1 ||
     status=$?
 # What pytest counts in its last line; a test that was skipped has shown nothing, and counts as failed.
-count() { grep --only-matching --extended-regexp "[0-9]+ ($1)" <<<"$(tail -n 1 "$log")" | awk '{n += $1} END {print n + 0}'; }
+count() { tail -n 1 "$log" | awk -v words="^($1),?$" '{for (i = 2; i <= NF; i++) if ($i ~ words) n += $(i - 1)} END {print n + 0}'; }
 passed=$(count passed) failed=$(count 'failed|errors?|skipped')
 if ((status || failed || !passed)); then
     cat "$log"
