@@ -42,12 +42,16 @@ unit: .venv ## Run the unit tests on the control node's Python
 integration: .venv ## Run the integration tests of the modules (some: TARGETS="ovs_gre_port")
 	@dev/integration.sh $(TARGETS)
 
+.PHONY: browser
+browser: .venv ## Open the report's page in headless Chromium
+	@dev/browser.sh
+
 .PHONY: molecule
 molecule: .venv ## Run the molecule scenarios, two at a time (some: SCENARIOS="default", one at a time: JOBS=1)
 	@dev/molecule.sh $(SCENARIOS)
 
 .PHONY: test
-test: check integration molecule ## Run check, integration and molecule
+test: check integration browser molecule ## Run check, integration, browser and molecule
 
 # What a backend needs in the lab besides the inventory.
 WEAVE_VARS := .cache/weave/vars.yml

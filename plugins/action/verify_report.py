@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -21,6 +19,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._matrix import (
     table,
     text,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._write import write
 
 display = Display()
 
@@ -60,8 +59,8 @@ class ActionModule(ActionBase):
             verify=report.as_dict(),
         )
         if args["summary_path"]:
-            result["summary_path"] = write(args["summary_path"], text(report))
-        if report.ok:
+            result["summary_path"] = write(args["summary_path"], text(report) + "\n", "summary_path")
+        if report.ok:  # Ansible prints the whole result of a failed task: thousands of pairs do not belong there
             result["pairs"] = [pair_result(pair) for pair in report.pairs]
         else:
             result["failed"] = True
@@ -84,25 +83,3 @@ def check_shape(results: t.Mapping[str, t.Any]) -> None:
             raise AnsibleActionFail(
                 f"The results of '{host}' are not what crosshost.overlay.overlay_probe returns with state=probed; pass them unchanged."
             )
-
-
-def write(path: str, shown: str) -> str:
-    """Write the report at once or not at all; the path is relative to where Ansible was started."""
-    target = os.path.abspath(os.path.expanduser(path))
-    temporary = ""
-    try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=os.path.dirname(target), prefix=".verify-", delete=False
-        ) as stream:
-            temporary = stream.name
-            stream.write(shown + "\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except OSError as exc:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise AnsibleActionFail(
-            f"Cannot write the report to {target} on the controller: {exc}. Choose another summary_path."
-        ) from exc
-    return target
