@@ -36,7 +36,7 @@ class Fault:
     commands by host. sign is a command on a host that succeeds as soon as the fault shows. finding, hosts and says
     are those of the first finding; each text of says is in its summary, cause, remedy or commands. The
     finding's own commands are run as they are printed, unless by_hand says what a person does instead, where the remedy leaves the
-    choice to one.
+    choice to one. undo takes away what is left after the remedy; it may fail.
     """
 
     name: str
