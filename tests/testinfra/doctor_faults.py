@@ -42,9 +42,9 @@ def mesh_faults() -> list[Fault]:
             row=12,
             backend="ovs_gre",
             cause={TWO: f"{OVS} set Interface gre-{THREE} options:key=abc"},
-            finding="gre-key-mismatch",
+            finding="tunnel-options-refused",
             hosts=(TWO, THREE),
-            says=("key", SITE),
+            says=("key=abc is no number", SITE),
         ),
         Fault(
             name="tunnel to nobody",
@@ -52,7 +52,7 @@ def mesh_faults() -> list[Fault]:
             backend="ovs_gre",
             cause={ONE: f"{OVS} set Interface gre-{TWO} options:remote_ip={NOBODY}"},
             finding="gre-remote-mismatch",
-            hosts=(ONE,),
+            hosts=(ONE, TWO),
             says=(NOBODY, SITE),
         ),
         Fault(
@@ -61,8 +61,8 @@ def mesh_faults() -> list[Fault]:
             backend="ovs_gre",
             cause={TWO: f"{OVS} del-port gre-{THREE}"},
             finding="gre-one-way",
-            hosts=(TWO,),
-            says=(THREE, SITE),
+            hosts=(TWO, THREE),
+            says=(f"{TWO} has no tunnel to {THREE}", SITE),
         ),
         Fault(
             name="second tunnel with the same ends and key",
@@ -86,13 +86,13 @@ def mesh_faults() -> list[Fault]:
             undo={ONE: f"{OVS} --if-exists del-br br-foreign"},
         ),
         Fault(
-            name="bad option on a living tunnel",
+            name="address of nobody's set on a living tunnel",
             row=63,
             backend="ovs_gre",
             cause={THREE: f"{OVS} set Interface gre-{ONE} options:remote_ip=224.0.0.1"},
-            finding="tunnel-options-refused",
-            hosts=(THREE,),
-            says=(f"gre-{ONE}", SITE),
+            finding="gre-remote-mismatch",
+            hosts=(THREE, ONE),
+            says=(f"gre-{ONE}", "224.0.0.1", SITE),
         ),
         Fault(
             name="one host relays",
@@ -236,8 +236,9 @@ def host_faults() -> list[Fault]:
             backend="ovs_gre",
             cause={
                 THREE: "i=$(docker network inspect -f '{{(index .IPAM.Config 0).Subnet}}' overlay);"
+                " l=$(docker network inspect -f '{{index .Labels \"crosshost.overlay\"}}' overlay);"
                 " docker network rm overlay; docker network create --driver bridge --subnet $i --ip-range 10.50.0.0/24"
-                " --gateway 10.50.0.254 -o com.docker.network.bridge.name=ovl0 -o com.docker.network.driver.mtu=1458 overlay;"
+                " --label crosshost.overlay=$l --gateway 10.50.0.254 -o com.docker.network.bridge.name=ovl0 -o com.docker.network.driver.mtu=1458 overlay;"
                 " ip link set ovl-link master ovl0"
             },
             finding="slices-overlap",
@@ -260,9 +261,9 @@ def host_faults() -> list[Fault]:
             cause={
                 TWO: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; iptables -I FORWARD 1 -o ovl0 -j DROP",
             },
-            finding="firewall-blocks",
+            finding="bridge-filtered",
             hosts=(TWO,),
-            says=("FORWARD",),
+            says=("bridge", SITE),
             undo={TWO: "sysctl -qw net.bridge.bridge-nf-call-iptables=0; iptables -D FORWARD -o ovl0 -j DROP"},
         ),
         Fault(
@@ -273,9 +274,9 @@ def host_faults() -> list[Fault]:
                 ONE: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; nft add table inet foreign;"
                 " nft add chain inet foreign forward '{ type filter hook forward priority 10; policy drop; }'"
             },
-            finding="firewall-blocks",
+            finding="forward-drop",
             hosts=(ONE,),
-            says=("foreign",),
+            says=("FORWARD is DROP", SITE),
             undo={ONE: "sysctl -qw net.bridge.bridge-nf-call-iptables=0; nft delete table inet foreign"},
         ),
         Fault(
@@ -285,9 +286,9 @@ def host_faults() -> list[Fault]:
             cause={
                 THREE: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; iptables-legacy -P FORWARD DROP",
             },
-            finding="legacy-and-nft",
+            finding="forward-drop",
             hosts=(THREE,),
-            says=("legacy",),
+            says=("iptables-legacy", SITE),
             undo={THREE: "sysctl -qw net.bridge.bridge-nf-call-iptables=0; iptables-legacy -P FORWARD ACCEPT"},
         ),
         Fault(

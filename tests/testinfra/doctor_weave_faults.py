@@ -73,20 +73,20 @@ def router_faults() -> list[Fault]:
             },
             finding="weave-foreign-container",
             hosts=(ONE,),
-            says=("weave",),
-            by_hand={ONE: "docker rm -f weave && docker rename kept weave && docker start weave"},
+            says=("docker rename weave", SITE),
+            undo={ONE: "docker rm -f weave-other kept"},
         ),
         Fault(
             name="port of the router taken",
             row=26,
             backend="weave",
             cause={
-                TWO: "docker stop weave; setsid nc -l -k -p 6783 > /dev/null 2>&1 < /dev/null & sleep 1; docker start weave; sleep 2",
+                TWO: "docker stop weave; setsid python3 -m http.server 6783 > /dev/null 2>&1 < /dev/null & sleep 1; docker start weave; sleep 2",
             },
             finding="port-taken",
             hosts=(TWO,),
-            says=("6783", "nc"),
-            undo={TWO: "killall nc"},
+            says=("tcp port 6783", "python3"),
+            by_hand={TWO: "pkill -f '[h]ttp.server 6783'; docker restart weave"},
         ),
         Fault(
             name="plugin's socket removed",
@@ -208,7 +208,7 @@ def link_faults() -> list[Fault]:
                 f" iptables -I INPUT -s {UNDERLAY[ONE]} -p udp --dport 6783:6784 -j DROP; docker restart weave"
             },
             finding="firewall-one-way",
-            hosts=(TWO,),
+            hosts=(TWO, ONE),
             says=("6783", SITE),
             undo={
                 TWO: f"iptables -D INPUT -s {UNDERLAY[ONE]} -p tcp --dport 6783 -j DROP;"
