@@ -89,13 +89,13 @@ def router_faults() -> list[Fault]:
             by_hand={TWO: "pkill -f '[h]ttp.server 6783'; docker restart weave"},
         ),
         Fault(
-            name="plugin's socket removed",
+            name="network of the plugin removed",
             row=0,
             backend="weave",
-            cause={THREE: "rm /run/docker/plugins/weavemesh.sock"},
+            cause={THREE: "docker network rm weave"},
             finding="weave-plugin-down",
             hosts=(THREE,),
-            says=("plugin",),
+            says=("plugin", "weave"),
         ),
     ]
 
@@ -109,7 +109,7 @@ def link_faults() -> list[Fault]:
             backend="weave",
             cause={THREE: again(THREE, environment="WEAVE_PASSWORD=Kanarienvogel-1")},
             finding="weave-password-missing",
-            hosts=(ONE, TWO),
+            hosts=(THREE,),
             says=("password", SITE),
             sign=shown(THREE, "password specified"),
         ),
@@ -117,9 +117,12 @@ def link_faults() -> list[Fault]:
             name="passwords differ",
             row=10,
             backend="weave",
-            cause={name: again(name, environment=f"WEAVE_PASSWORD=Kanarienvogel-{name}") for name in (ONE, TWO)},
+            cause={
+                name: again(name, environment=f"WEAVE_PASSWORD=Kanarienvogel-{number}")
+                for name, number in ((ONE, 1), (TWO, 1), (THREE, 2))
+            },
             finding="weave-password-differs",
-            hosts=(ONE, TWO),
+            hosts=(THREE, ONE),
             says=("password", SITE),
             sign=shown(ONE, "decrypt"),
         ),
@@ -153,7 +156,7 @@ def link_faults() -> list[Fault]:
             # Hosts that are containers share a clock: it is the stand-in's own that is ahead.
             cause={THREE: "echo 1200 > /etc/standin-clock-offset; docker restart weave"},
             finding="weave-clock-skew",
-            hosts=(THREE,),
+            hosts=(THREE, ONE),
             says=("clock",),
             sign=shown(THREE, "clock skew"),
             by_hand={THREE: "rm /etc/standin-clock-offset; docker restart weave"},
@@ -189,15 +192,32 @@ def link_faults() -> list[Fault]:
             undo={THREE: "iptables -D INPUT -p udp --dport 6783:6784 -j DROP"},
         ),
         Fault(
-            name="udp 6784 stopped on its way out",
+            name="udp stopped on its way out",
             row=42,
             backend="weave",
-            cause={ONE: "iptables -I OUTPUT -p udp --dport 6784 -j DROP; docker restart weave"},
-            finding="weave-sleeve",
-            hosts=(ONE,),
-            says=("6784",),
-            sign=shown(ONE, "sleeve"),
-            by_hand={ONE: "iptables -D OUTPUT -p udp --dport 6784 -j DROP; docker restart weave"},
+            cause={ONE: "iptables -I OUTPUT -p udp --dport 6783:6784 -j DROP; docker restart weave"},
+            finding="weave-udp-blocked",
+            hosts=(ONE, TWO),
+            says=("udp 6783 and 6784",),
+            sign=shown(ONE, "pending"),
+            by_hand={ONE: "iptables -D OUTPUT -p udp --dport 6783:6784 -j DROP"},
+        ),
+        Fault(
+            name="tcp 6783 blocked before the firewall's rules",
+            row=41,
+            backend="weave",
+            cause={
+                TWO: f"for port in sport dport; do iptables -t raw -I PREROUTING -s {UNDERLAY[ONE]} -p tcp --$port 6783 -j DROP; done;"
+                " docker restart weave"
+            },
+            finding="weave-connection-blocked",
+            hosts=(ONE, TWO),
+            says=("tcp 6783",),
+            sign=shown(TWO, f"{UNDERLAY[ONE]}:6783 *connecting"),
+            by_hand={
+                TWO: f"for port in sport dport; do iptables -t raw -D PREROUTING -s {UNDERLAY[ONE]} -p tcp --$port 6783 -j DROP; done;"
+                f" weave connect {UNDERLAY[ONE]}"
+            },
         ),
         Fault(
             name="firewall of one host lets the other in but not back",
