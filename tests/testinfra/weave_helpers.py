@@ -16,11 +16,45 @@ if t.TYPE_CHECKING:
     from testinfra.host import Host
 
 
-class Routers:
-    """The routers as site.yml declared them, and what becomes of them."""
+class Links:
+    """What the routers say of their links to each other."""
 
     def __init__(self, hosts: dict[str, Host]) -> None:
         self.hosts = hosts
+
+    def api(self, name: str, path: str, form: str = "") -> tuple[int, str]:
+        """Ask the router itself: exit status and text. Without a form it is a GET, with one a POST."""
+        body = f"{form!r}.encode()" if form else "None"
+        request = f"r.Request('http://127.0.0.1:6784{path}', {body}, dict(Accept='application/json'))"
+        code = f"import urllib.request as r; print(r.urlopen({request}, timeout=5).read().decode())"
+        done = self.hosts[name].run("python3 -c %s", code)
+        return done.rc, done.stdout
+
+    def whole(self) -> bool:
+        """Whether every router has an established link to every other."""
+        for name in NAMES:
+            status, text = self.api(name, "/report")
+            if status != 0 or not text.startswith("{"):
+                return False
+            connections = json.loads(text)["Router"]["Connections"] or []
+            up = {item["Address"].rpartition(":")[0] for item in connections if item["State"] == "established"}
+            if not {address for other, address in UNDERLAY.items() if other != name} <= up:
+                return False
+        return True
+
+    def settle(self, seconds: float = 90) -> None:
+        """Wait until all routers are linked; failed links are tried again at once."""
+        for name in NAMES:
+            peers = [address for other, address in UNDERLAY.items() if other != name]
+            self.api(name, "/connect", "&".join(f"peer={item}" for item in peers))
+        wait_for("all routers are linked", self.whole, seconds)
+
+
+class Routers(Links):
+    """The routers as site.yml declared them, and what becomes of them."""
+
+    def __init__(self, hosts: dict[str, Host]) -> None:
+        super().__init__(hosts)
         self.declared = {name: self._declared(name) for name in NAMES}
 
     def _declared(self, name: str) -> dict[str, t.Any]:
@@ -49,14 +83,6 @@ class Routers:
         merged = {**self.declared[host], **options}
         return call(host, "weave_launch", *args, **{key: value for key, value in merged.items() if value is not None})
 
-    def api(self, name: str, path: str, form: str = "") -> tuple[int, str]:
-        """Ask the router itself: exit status and text. Without a form it is a GET, with one a POST."""
-        body = f"{form!r}.encode()" if form else "None"
-        request = f"r.Request('http://127.0.0.1:6784{path}', {body}, dict(Accept='application/json'))"
-        code = f"import urllib.request as r; print(r.urlopen({request}, timeout=5).read().decode())"
-        done = self.hosts[name].run("python3 -c %s", code)
-        return done.rc, done.stdout
-
     def report(self, name: str) -> dict[str, t.Any]:
         """The router's own report."""
         status, text = self.api(name, "/report")
@@ -72,27 +98,9 @@ class Routers:
         """When the router's container was started; it changes with every relaunch."""
         return self.hosts[name].check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' weave")
 
-    def whole(self) -> bool:
-        """Whether every router has an established link to every other."""
-        for name in NAMES:
-            status, text = self.api(name, "/report")
-            if status != 0 or not text.startswith("{"):
-                return False
-            connections = json.loads(text)["Router"]["Connections"] or []
-            up = {item["Address"].rpartition(":")[0] for item in connections if item["State"] == "established"}
-            if not {address for other, address in UNDERLAY.items() if other != name} <= up:
-                return False
-        return True
-
     def restore(self) -> None:
         """Bring all routers back to what was declared, side by side, and wait until they are linked."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for found in list(pool.map(self.launch, NAMES)):
                 found.ok()
         self.settle()
-
-    def settle(self, seconds: float = 90) -> None:
-        """Wait until all routers are linked; failed links are tried again at once."""
-        for name in NAMES:
-            self.api(name, "/connect", "&".join(f"peer={item}" for item in self.declared[name]["peers"]))
-        wait_for("all routers are linked", self.whole, seconds)
