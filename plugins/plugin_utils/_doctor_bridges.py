@@ -90,7 +90,7 @@ def _speeds(case: Case, ring: t.Sequence[Tunnel]) -> tuple[str, ...]:
     """How many packets pass, where that was measured and is remarkable, and the kernel's own complaint."""
     lines: list[str] = []
     for host in dict.fromkeys(tunnel.host for tunnel in ring):
-        for name, rate in (case.get(host, "rates") or {}).items():
+        for name, rate in case.part(host, "rates").items():
             if (number(rate, "rx_pps") or 0) > STORM:
                 lines.append(f"{host}: {name}: {number(rate, 'rx_pps'):.0f} packets/s received")
                 break
@@ -103,7 +103,7 @@ def storm(case: Case) -> t.Iterator[Finding]:
     """More broadcasts than any network makes by itself."""
     loud: dict[str, list[str]] = {}
     for host in case.read:
-        for name, rate in (case.get(host, "rates") or {}).items():
+        for name, rate in case.part(host, "rates").items():
             broadcasts = number(rate, "broadcast_pps")
             if broadcasts is not None and broadcasts > STORM:
                 loud.setdefault(host, []).append(f"{host}: {name}: {broadcasts:.0f} broadcasts/s received")
@@ -286,7 +286,7 @@ def offload_on(case: Case) -> t.Iterator[Finding]:
 
 
 def _on(interface: Facts) -> list[str]:
-    offloads = dig(interface, "offloads") or {}
+    offloads = dig(interface, "offloads")
     names = ("tx-checksumming", "tx", "tcp-segmentation-offload", "tso", "generic-segmentation-offload", "gso")
     return [name for name in names if dig(offloads, name) is True]
 

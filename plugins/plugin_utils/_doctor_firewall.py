@@ -30,7 +30,7 @@ BRIDGED = "net.bridge.bridge-nf-call-iptables"
 
 def blocks(case: Case, host: str, hook: str) -> dict[tuple[str, str, tuple[str, ...]], list[str]]:
     """Return the rules that stop the overlay and have no opening beside them: (tool, rule, sources) to kinds of traffic."""
-    firewall = case.get(host, "firewall") or {}
+    firewall = case.part(host, "firewall")
     found: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for block in case.rows(host, "firewall", "blocked"):
         if block.get("opened") or (block.get("hook") == "forward") != (hook == "forward"):
@@ -96,7 +96,7 @@ def forward_drop(case: Case) -> t.Iterator[Finding]:
             for (tool, text, dummy), dummy_traffic in blocks(case, host, "forward").items()
             if POLICY.search(text)
         ]
-        filters = case.get(host, "firewall", "filters") or case.get(host, "filters") or {}
+        filters = case.part(host, "firewall", "filters") or case.part(host, "filters")
         if not found:
             found = _policies(case, host, filters)
         if not found:
@@ -205,7 +205,7 @@ def firewalld_zone(case: Case) -> t.Iterator[Finding]:
 def legacy_and_nft(case: Case) -> t.Iterator[Finding]:
     """Two generations of iptables, each with rules of its own."""
     for host in case.read:
-        filters = case.get(host, "firewall", "filters") or case.get(host, "filters") or {}
+        filters = case.part(host, "firewall", "filters") or case.part(host, "filters")
         nft, legacy = number(filters, "backends", "nft_rules"), number(filters, "backends", "legacy_rules")
         if not nft or not legacy:
             continue

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
     Case,
     Finding,
+    dig,
     listed,
     number,
     on,
@@ -89,7 +90,7 @@ def overlay_absent(case: Case) -> t.Iterator[Finding]:
     )
 
 
-@rule("docker-missing", unless=["overlay-absent"])
+@rule("docker-missing", unless=["overlay-absent", "docker-hangs"])
 def docker_missing(case: Case) -> t.Iterator[Finding]:
     """The overlay joins Docker's containers."""
     if not (case.expects("ovs_gre") or case.expects("weave")):
@@ -165,7 +166,11 @@ def _docker_error(case: Case, host: str) -> str:
 def ovs_missing(case: Case) -> t.Iterator[Finding]:
     """Where tunnels are expected there has to be Open vSwitch."""
     for host in case.read:
-        if case.expects("ovs_gre") and case.get(host, "openvswitch", "installed") is False:
+        if (
+            case.expects("ovs_gre")
+            and case.get(host, "openvswitch", "installed") is False
+            and not _ovs_errors(case, host)
+        ):
             yield Finding(
                 "ovs-missing",
                 "error",
@@ -183,7 +188,7 @@ def ovs_missing(case: Case) -> t.Iterator[Finding]:
 def ovs_database_down(case: Case) -> t.Iterator[Finding]:
     """ovsdb-server, which knows bridges and tunnels, does not answer."""
     for host in case.read:
-        ovs = case.get(host, "openvswitch") or {}
+        ovs = case.part(host, "openvswitch")
         alive = ovs.get("database_ok", ovs.get("running"))
         if ovs.get("installed") is not True or alive is not False or not _needed(case, host):
             continue
@@ -204,7 +209,7 @@ def ovs_database_down(case: Case) -> t.Iterator[Finding]:
 def ovs_vswitchd_down(case: Case) -> t.Iterator[Finding]:
     """The database is there and nobody moves packets by it."""
     for host in case.read:
-        ovs = case.get(host, "openvswitch") or {}
+        ovs = case.part(host, "openvswitch")
         if ovs.get("installed") is not True or ovs.get("vswitchd_ok") is not False or not _needed(case, host):
             continue
         yield Finding(
@@ -221,8 +226,9 @@ def ovs_vswitchd_down(case: Case) -> t.Iterator[Finding]:
 
 
 def _ovs_errors(case: Case, host: str) -> list[str]:
-    found = texts(case.info(host), "openvswitch", "errors") or texts(case.info(host), "openvswitch", "error")
-    return [line for line in found if line.strip()]
+    """Why Open vSwitch does not answer, in its own words."""
+    found = texts(case.info(host), "openvswitch", "error") + texts(case.info(host), "errors", "openvswitch")
+    return list(dict.fromkeys(line for line in found if line.strip()))
 
 
 def _needed(case: Case, host: str) -> bool:
@@ -230,7 +236,7 @@ def _needed(case: Case, host: str) -> bool:
     if case.expects("ovs_gre") or case.rows(host, "openvswitch", "bridges"):
         return True
     return any(
-        case.host_of(str((port.get("options") or {}).get("remote_ip") or "-")) == host
+        case.host_of(str(dig(port, "options", "remote_ip") or "-")) == host
         for other in case.read
         for port in case.rows(other, "openvswitch", "ports")
         if isinstance(port.get("options"), t.Mapping)

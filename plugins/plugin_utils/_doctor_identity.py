@@ -13,8 +13,8 @@ import typing as t
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
     Case,
     Finding,
-    dig,
     listed,
+    mapping,
     on,
     quoted,
     rule,
@@ -146,7 +146,7 @@ def container_twice(case: Case) -> t.Iterator[Finding]:
     held: list[tuple[str, str]] = []
     for host in case.read:
         for container in case.rows(host, "docker", "containers"):
-            for network, address in (dig(container, "addresses") or {}).items():
+            for network, address in mapping(container, "addresses").items():
                 if network in names and address and container.get("running", True):
                     held.append((f"{host}/{container.get('name')}", str(address).split("/")[0]))
     for address, holders in _holders(held).items():

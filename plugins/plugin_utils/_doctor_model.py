@@ -71,6 +71,11 @@ class Case:
         """Return one fact of a host, None if it is not known."""
         return dig(self.info(host), *path)
 
+    def part(self, host: str, *path: str) -> Facts:
+        """Return a mapping of a host's facts, empty if there is none."""
+        found = self.get(host, *path)
+        return found if isinstance(found, t.Mapping) else {}
+
     def rows(self, host: str, *path: str) -> list[Facts]:
         """Return a list of a host's facts, without what has not the shape of one."""
         return rows(self.info(host), *path)
@@ -205,6 +210,12 @@ def dig(value: t.Any, *path: str) -> t.Any:
     for key in path:
         value = value.get(key) if isinstance(value, t.Mapping) else None
     return value
+
+
+def mapping(value: t.Any, *path: str) -> Facts:
+    """Return a mapping, empty when there is none."""
+    found = dig(value, *path)
+    return found if isinstance(found, t.Mapping) else {}
 
 
 def rows(value: t.Any, *path: str) -> list[Facts]:

@@ -148,7 +148,7 @@ def pools_overlap(case: Case) -> t.Iterator[Finding]:
         return
     for host in case.read:
         net = own_network(case, host)
-        weave = case.get(host, "weave", "ipam") or {}
+        weave = case.part(host, "weave", "ipam")
         for text, devices, names in (
             (net.get("pool"), {str(net.get("bridge"))}, {str(net.get("name"))}),
             (weave.get("range"), {"weave"}, {"weave"}),
@@ -183,7 +183,7 @@ def _overlaps(case: Case, host: str, pool: Network, devices: set[str], names: se
     for net in case.rows(host, "docker", "networks"):
         for text in texts(net, "subnets"):
             other = parsed(text)
-            if other is None or net.get("name") in names or text in bridges or other.version != pool.version:
+            if other is None or str(net.get("name")) in names or text in bridges or other.version != pool.version:
                 continue
             if net.get("driver") != "weavemesh" and other.overlaps(pool):
                 yield Finding(

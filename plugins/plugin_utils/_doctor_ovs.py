@@ -242,7 +242,7 @@ def tunnel_duplicate(case: Case) -> t.Iterator[Finding]:
 def kernel_without(case: Case) -> t.Iterator[Finding]:
     """The kernel has no module for this kind of tunnel."""
     for host, dead in _dead(case).items():
-        modules = case.get(host, "kernel", "modules") or {}
+        modules = case.part(host, "kernel", "modules")
         lacking = [name for name in ("openvswitch", dead[0].type) if dig(modules, name) == "absent"]
         said = next((tunnel for tunnel in dead if NO_KERNEL.search(tunnel.error)), None)
         system = bridge_of(case, dead[0]).get("datapath", "system") != "netdev"

@@ -96,7 +96,7 @@ def _said(case: Case, name: str) -> t.Iterator[Finding]:
     groups: dict[str, list[t.Any]] = {}
     for pair in case.pairs:
         fault = fault_of(pair)
-        if FAULTS.get(fault, FAULTS["loss"])[0] == name and not (fault == "not_run" and _gone(case, pair)):
+        if fault and FAULTS.get(fault, FAULTS["loss"])[0] == name and not (fault == "not_run" and _gone(case, pair)):
             groups.setdefault(fault, []).append(pair)
     for fault, pairs in groups.items():
         dummy_id, happens, why = FAULTS.get(fault, FAULTS["loss"])

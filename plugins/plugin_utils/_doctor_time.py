@@ -26,7 +26,7 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model im
 
 def _time(case: Case, host: str) -> Facts:
     """What the host says of its clock: measured, else read."""
-    return dig(case.clocks, host, "time") or case.get(host, "time") or {}
+    return dig(case.clocks, host, "time") or case.part(host, "time")
 
 
 def compared(case: Case) -> _clock_compare.Report | None:

@@ -95,7 +95,7 @@ def tunnels(case: Case) -> list[Tunnel]:
                     str(port.get("error") or ""),
                     port.get("protected") is True,
                     port.get("owner"),
-                    port.get("egress"),
+                    str(port["egress"]) if port.get("egress") else None,
                     case.host_of(remote) if remote and remote != "flow" else None,
                     port,
                 )
@@ -107,13 +107,9 @@ def readable(case: Case, host: str | None) -> bool:
     """Say whether the tunnels of a host are known, so that a missing one is missing."""
     if host is None or not case.info(host):
         return False
-    ovs = case.get(host, "openvswitch") or {}
-    errors = case.get(host, "errors") or {}
+    ovs = case.part(host, "openvswitch")
     return (
-        ovs.get("database_ok", ovs.get("running")) is not False
-        and ovs.get("installed") is not False
-        and "ports" in ovs
-        and "openvswitch" not in errors
+        ovs.get("database_ok", ovs.get("running")) is not False and ovs.get("installed") is not False and "ports" in ovs
     )
 
 

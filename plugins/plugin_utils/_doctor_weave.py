@@ -15,6 +15,7 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model im
     Facts,
     Finding,
     dig,
+    mapping,
     on,
     quoted,
     rule,
@@ -182,7 +183,7 @@ def two_starters(case: Case) -> t.Iterator[Finding]:
     """systemd and Docker both start the router."""
     for host in users(case):
         policy = str(dig(weave(case, host), "container", "restart_policy") or "no")
-        units = {**(dig(weave(case, host), "units") or {}), **(case.get(host, "ours", "units") or {})}
+        units = {**mapping(weave(case, host), "units"), **(case.part(host, "ours", "units"))}
         unit = units.get("weave.service")
         enabled = isinstance(unit, t.Mapping) and (
             unit.get("enabled") in ("enabled", True) or unit.get("active") == "active"

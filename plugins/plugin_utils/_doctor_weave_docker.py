@@ -120,7 +120,11 @@ def plugin(case: Case) -> t.Iterator[Finding]:
 def entrypoint(case: Case) -> t.Iterator[Finding]:
     """Containers that were made through the proxy and wait for a program that is gone."""
     for host in case.read:
-        left = [item for item in case.rows(host, "docker", "containers") if item.get("entrypoint_missing") is True]
+        left = [
+            item
+            for item in case.rows(host, "docker", "containers")
+            if item.get("entrypoint_missing") is True and "/w/w" in str(item.get("error") or "/w/w")
+        ]
         if not left:
             continue
         names = [str(item.get("name")) for item in left]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults
@@ -17,8 +17,10 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._weave_report im
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_host import GONE
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
     Case,
+    Facts,
     Finding,
     dig,
+    mapping,
     number,
     on,
     rows,
@@ -66,9 +68,15 @@ class Link:
 
 def connections(case: Case, host: str) -> list[Connection]:
     """Return a router's connections as typed values."""
-    names = {field.name for field in fields(Connection)}
     found = rows(weave(case, host), "router", "connections")
-    return [Connection(**{**BLANK, **{key: value for key, value in item.items() if key in names}}) for item in found]
+    return [Connection(**{**BLANK, **_typed(item)}) for item in found]
+
+
+def _typed(item: Facts) -> dict[str, t.Any]:
+    """Only what has the right shape."""
+    kinds = {key: type(value) for key, value in BLANK.items()}
+    kinds.update(mode=str, mtu=int, peer=str)
+    return {key: item[key] for key, kind in kinds.items() if isinstance(item.get(key), kind)}
 
 
 def line(host: str, item: Connection) -> str:
@@ -230,7 +238,7 @@ def _fast(case: Case, host: str | None) -> bool:
     """Say whether a host's router could use the kernel's datapath and was not told otherwise."""
     if host is None:
         return False
-    modules = dig(weave(case, host), "kernel", "modules") or {}
+    modules = mapping(weave(case, host), "kernel", "modules")
     return bool(modules) and all(modules.values()) and dig(weave(case, host), "launch", "fast_datapath") is True
 
 
