@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the crosshost.overlay authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by the plugins of crosshost.overlay only; it may change in any release.
+"""The doctor's rules on packets that were sent: what is left to say where no fault of a host explains the loss. Pure."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from collections import Counter
+
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
+    ANYTHING,
+    Case,
+    Finding,
+    on,
+    rule,
+    site,
+)
+
+# fault of a pair: (id, what happens, why that may be)
+FAULTS: dict[str, tuple[str, str, str]] = {
+    "loss": (
+        "packet-loss",
+        "no packet gets from {source} to {target}",
+        "No fault of the hosts explains it: something between them (a router, a cloud's security group) may drop the tunnels' packets.",
+    ),
+    "partial_loss": (
+        "packet-loss",
+        "packets from {source} to {target} are lost now and then",
+        "Load, a failing link, or a rate limit on the way.",
+    ),
+    "duplicates": (
+        "packet-duplicates",
+        "packets from {source} to {target} arrive more than once",
+        "There is a second way: a loop, or an address or MAC that two have.",
+    ),
+    "mtu": (
+        "mtu-too-large",
+        "full-size packets from {source} to {target} are lost, small ones pass",
+        "The path between the hosts carries less than their interfaces promise, as with a VPN or a tunnel in between.",
+    ),
+    "fragment": (
+        "fragments-lost",
+        "packets in fragments from {source} to {target} are lost, whole ones pass",
+        "A firewall on the way drops fragments, or the MTU of the path is smaller than it says.",
+    ),
+    "tcp": (
+        "tcp-fails",
+        "ping passes from {source} to {target}, and TCP fails",
+        "Mostly checksums that nobody fills in (offload of a card or veth with the userspace datapath), or an MTU that is too large.",
+    ),
+    "udp": (
+        "udp-fails",
+        "ping passes from {source} to {target}, and UDP fails",
+        "Mostly checksums that nobody fills in, or a firewall that stops UDP inside the overlay.",
+    ),
+    "icmp_only": (
+        "icmp-blocked",
+        "TCP passes from {source} to {target}, and ping does not",
+        "A firewall drops ICMP; path MTU discovery then fails, too.",
+    ),
+    "name": (
+        "weave-dns",
+        "the name of {target}'s container does not lead to it on {source}",
+        "Names spread from router to router; one that does not run, runs without names, or is not connected has none of the others'.",
+    ),
+    "not_run": ("not-probed", "nothing was sent from {source} to {target}", "One of the two took no part in the test."),
+    "address_twice": (
+        "address-twice",
+        "{source} and others hold the same address as {target}",
+        "Two hosts give out the same addresses, so an answer proves nothing.",
+    ),
+    "storm": ("storm", "broadcasts of {source} come back from {target}", "There is a loop somewhere."),
+}
+STEPS: dict[str, tuple[str, ...]] = {
+    "tcp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
+    "udp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
+    "loss": ("tcpdump -c 20 -ni any 'proto 47 or udp port 4789 or udp port 6784'",),
+    "name": ("weave status dns", "docker logs --tail 30 weave"),
+}
+SHOWN = 4
+
+
+def fault_of(pair: t.Any) -> str:
+    """Return the class of a pair's failure, empty for one that is well."""
+    if not getattr(pair, "reason", ""):
+        return ""
+    return str(getattr(pair, "fault", "") or "loss")
+
+
+def _said(case: Case, name: str) -> t.Iterator[Finding]:
+    """One finding for each kind of failure, on the host that most of its pairs have in common."""
+    groups: dict[str, list[t.Any]] = {}
+    for pair in case.pairs:
+        fault = fault_of(pair)
+        if fault and FAULTS.get(fault, FAULTS["loss"])[0] == name and not (fault == "not_run" and _gone(case, pair)):
+            groups.setdefault(fault, []).append(pair)
+    for fault, pairs in groups.items():
+        dummy_id, happens, why = FAULTS.get(fault, FAULTS["loss"])
+        counts = Counter(host for pair in pairs for host in {pair.source, pair.target})
+        hosts = sorted(counts, key=lambda host: (-counts[host], host))
+        first = pairs[0]
+        what = happens.format(source=first.source, target=first.target)
+        common = hosts[0] if len(pairs) > 1 and counts[hosts[0]] == len(pairs) and len(hosts) > 2 else ""
+        more = f", and {len(pairs) - 1} more direction(s)" if len(pairs) > 1 else ""
+        more += f", all of them from or to {common}" if common else ""
+        yield Finding(
+            name,
+            "error",
+            (common,) if common else tuple(hosts),
+            what + more,
+            tuple(f"{pair.source}: -> {pair.target} ({pair.target_address}): {pair.reason}" for pair in pairs[:SHOWN]),
+            why,
+            str(getattr(first, "remedy", "")) or "Look at both hosts.",
+            tuple(line for host in hosts[:2] for line in on(host, *STEPS.get(fault, ()))) or (site(),),
+            rank=80,
+        )
+
+
+def _gone(case: Case, pair: t.Any) -> bool:
+    """Say whether a host's absence has been told already."""
+    return bool({pair.source, pair.target} & (set(case.unreachable) | (set(case.hosts) - set(case.read))))
+
+
+def _register() -> None:
+    """A check for each id: what packets suffer is told only where nothing else explains it."""
+    for name in dict.fromkeys(entry[0] for entry in FAULTS.values()):
+        rule(name, unless=[ANYTHING])(functools.partial(_said, name=name))
+
+
+_register()
