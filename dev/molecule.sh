@@ -10,12 +10,14 @@ jobs=${JOBS:-2}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
 longest=(vm firewall weave default)
+# Not among those that run without being asked for; see docs/testing.md.
+unfinished=(doctor)
 scenarios=("$@")
 if ((!$#)); then
     scenarios=("${longest[@]}")
     for file in molecule/*/molecule.yml; do
         scenario=$(basename "$(dirname "$file")")
-        if [[ " ${longest[*]} " != *" $scenario "* ]]; then scenarios+=("$scenario"); fi
+        if [[ " ${longest[*]} ${unfinished[*]} " != *" $scenario "* ]]; then scenarios+=("$scenario"); fi
     done
 fi
 
