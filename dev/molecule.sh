@@ -9,7 +9,7 @@ limit=3600 # seconds for one scenario; one of virtual machines without KVM takes
 jobs=${JOBS:-2}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
-longest=(vm firewall weave default)
+longest=(vm firewall doctor weave default)
 scenarios=("$@")
 if ((!$#)); then
     scenarios=("${longest[@]}")
