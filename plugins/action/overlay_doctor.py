@@ -75,7 +75,9 @@ class ActionModule(ActionBase):
             msg=summary,
         )
         if args["fail"] and any(finding.severity == "error" for finding in findings):
-            result.update(failed=True, msg=f"{summary}\n{_doctor.explanation(findings)}")
+            # Ansible prints the whole result of a failed task: what was told already does not belong there.
+            del result["findings"]
+            result.update(failed=True, msg=f"{summary}\n{result.pop('explanation')}")
         return result
 
 

@@ -138,7 +138,7 @@ findings:
   description: What is wrong, worst first.
   type: list
   elements: dict
-  returned: always
+  returned: unless it fails
   contains:
     id:
       description: Stable name of the rule; C(docs/doctor.md) lists them.
@@ -179,7 +179,7 @@ summary:
 explanation:
   description: The most likely cause of lost packets, in a few lines for an error message. Empty if nothing is wrong.
   type: str
-  returned: always
+  returned: unless it fails
 paths:
   description: Absolute paths of the files written, by option.
   type: dict

@@ -23,7 +23,7 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model im
     site,
     texts,
 )
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_ovs import DEAD, named
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_ovs import DEAD
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import (
     Tunnel,
     bridge_of,
@@ -307,7 +307,7 @@ def datapath_userspace(case: Case) -> t.Iterator[Finding]:
                 f"the tunnels of {host} run in userspace, though its kernel could",
                 quoted(host, [f"{slow[0].bridge}: datapath_type netdev", f"kernel module openvswitch: {kernel}"]),
                 "Each packet goes through a process; the kernel's datapath is several times faster.",
-                f"If nothing speaks against it, set the datapath of {named(slow[0]).split(' on ')[0]}'s bridge to the kernel's.",
+                f"If nothing speaks against it, set the datapath of {slow[0].bridge} to the kernel's.",
                 (site("ovs_gre", ovs_gre_datapath="system"),),
                 rank=70,
             )

@@ -184,7 +184,7 @@ def ovs_missing(case: Case) -> t.Iterator[Finding]:
             )
 
 
-@rule("ovs-database-down", unless=["ovs-missing"])
+@rule("ovs-database-down", unless=["ovs-missing", "overlay-absent"])
 def ovs_database_down(case: Case) -> t.Iterator[Finding]:
     """ovsdb-server, which knows bridges and tunnels, does not answer."""
     for host in case.read:

@@ -148,7 +148,7 @@ def container_twice(case: Case) -> t.Iterator[Finding]:
         for container in case.rows(host, "docker", "containers"):
             for network, address in mapping(container, "addresses").items():
                 if network in names and address and container.get("running", True):
-                    held.append((f"{host}/{container.get('name')}", str(address).split("/")[0]))
+                    held.append((f"{host}/{container.get('name')}", str(address).partition("/")[0]))
     for address, holders in _holders(held).items():
         hosts = list(dict.fromkeys(holder.split("/", 1)[0] for holder in holders))
         if len(hosts) < 2:

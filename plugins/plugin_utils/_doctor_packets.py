@@ -100,7 +100,7 @@ def _said(case: Case, name: str) -> t.Iterator[Finding]:
             groups.setdefault(fault, []).append(pair)
     for fault, pairs in groups.items():
         dummy_id, happens, why = FAULTS.get(fault, FAULTS["loss"])
-        counts = Counter(host for pair in pairs for host in {pair.source, pair.target})
+        counts = Counter(host for pair in pairs for host in dict.fromkeys((pair.source, pair.target)))
         hosts = sorted(counts, key=lambda host: (-counts[host], host))
         first = pairs[0]
         what = happens.format(source=first.source, target=first.target)

@@ -53,13 +53,13 @@ def join(*children: Child) -> Html:
     return Html("".join(parts))
 
 
-def element(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Html:
+def element(kind: str, *children: Child, **attributes: str | float | bool | None) -> Html:
     """Return an element. class_ is the attribute class, aria_label aria-label; None and False leave an attribute out."""
-    shown = [name]
+    shown = [kind]
     for key, value in attributes.items():
         if value is True:
             shown.append(key.rstrip("_").replace("_", "-"))
         elif value is not None and value is not False:
             shown.append(f'{key.rstrip("_").replace("_", "-")}="{escape(value)}"')
     start = f"<{' '.join(shown)}>"
-    return Html(start if name in ("meta", "input") else f"{start}{join(*children)}</{name}>")
+    return Html(start if kind in ("meta", "input") else f"{start}{join(*children)}</{kind}>")

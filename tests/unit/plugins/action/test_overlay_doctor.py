@@ -103,6 +103,7 @@ def test_findings_do_not_fail_unless_asked(doctor: Doctor, shown: list[str]) -> 
     result = doctor(hosts=["h1", "h2"], infos=infos, fail=True)
     assert result["failed"] is True
     assert "Most likely cause" in result["msg"]
+    assert "findings" not in result
 
 
 def test_quiet(doctor: Doctor, shown: list[str]) -> None:

@@ -211,7 +211,7 @@ def test_matrix_has_every_pair(name: str, count: int) -> None:
     prefix = "node-" if count > 3 else "h"
     names = [f"{prefix}{index + 1:03d}" if count > 3 else f"{prefix}{index + 1}" for index in range(count)]
     wanted = [f"{source} → {target}" for source in names for target in names if source != target]
-    assert [str(title).split(":")[0] for title in titles if "→" in str(title)] == wanted
+    assert [str(title).partition(":")[0] for title in titles if "→" in str(title)] == wanted
 
 
 def test_failures_have_symbols_and_a_legend() -> None:
