@@ -112,10 +112,10 @@ def info_of(result: t.Any) -> t.Mapping[str, t.Any]:
     """Return what overlay_info found, or why it did not."""
     if not isinstance(result, t.Mapping):
         return {"failed": "overlay_info returned nothing"}
-    if result.get("failed"):
-        return {"failed": str(result.get("msg") or "overlay_info failed")}
-    if "overlay" not in result and {"msg", "module_stderr", "exception"} & set(result):
-        return {"failed": str(result.get("msg") or result.get("module_stderr") or "overlay_info failed")}
+    if result.get("failed") or ("overlay" not in result and {"msg", "module_stderr", "exception"} & set(result)):
+        # What Python or the shell said instead of an answer is only in the second of them.
+        said = [str(result[key]) for key in ("msg", "module_stderr") if result.get(key)]
+        return {"failed": "\n".join(said) or "overlay_info failed"}
     found = result.get("overlay", result)
     return found if isinstance(found, t.Mapping) else {"failed": "overlay_info returned nothing"}
 

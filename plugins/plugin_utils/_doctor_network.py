@@ -75,11 +75,11 @@ def mtu_too_large(case: Case) -> t.Iterator[Finding]:
         usual = max(under.values())
         changed = under[narrow] < usual and over + overhead <= usual
         guilty = narrow if changed else host
-        card = case.carrier(narrow).get("name")
+        card = _narrow_card(case, narrow, under[narrow])
         yield Finding(
             "mtu-too-large",
             "error",
-            (guilty,) if guilty == host or not changed else (guilty, host),
+            (guilty,),
             f"{device} has MTU {over} on {host}, and {card} of {narrow} carries at most {fits} of it"
             if not changed
             else f"{card} of {narrow} has MTU {under[narrow]}, and the overlay's MTU is made for {usual}",
@@ -89,8 +89,9 @@ def mtu_too_large(case: Case) -> t.Iterator[Finding]:
             if changed
             else f"Lower the overlay's MTU to {fits}.",
             (
-                *(on(narrow, f"ip link set dev {card} mtu {usual}") if changed else ()),
-                site(overlay_mtu=str(fits), ovs_gre_network_recreate="true"),
+                on(narrow, f"ip link set dev {card} mtu {usual}")
+                if changed
+                else (site(overlay_mtu=str(fits), ovs_gre_network_recreate="true"),)
             )
             if case.expects("ovs_gre")
             else (site(overlay_mtu=str(fits)),),
@@ -98,6 +99,18 @@ def mtu_too_large(case: Case) -> t.Iterator[Finding]:
         )
         if changed:
             return  # one card is to blame for all hosts
+
+
+def _narrow_card(case: Case, host: str, mtu: int) -> str:
+    """Name what the MTU of the underlay comes from: a bridge of Open vSwitch has that of the card in it."""
+    name = str(case.carrier(host).get("name"))
+    members = {str(port.get("name")) for port in case.rows(host, "openvswitch", "ports") if port.get("bridge") == name}
+    cards = [
+        str(link.get("name"))
+        for link in case.rows(host, "interfaces")
+        if str(link.get("name")) in members - {name} and number(link, "mtu") == mtu
+    ]
+    return cards[0] if cards else name
 
 
 def _overlay(case: Case, host: str) -> tuple[int, str, int]:

@@ -89,7 +89,10 @@ def router_state(case: Case) -> t.Iterator[Finding]:
             "paused": on(host, "docker unpause weave"),
             "exited": on(host, "docker start weave", "docker logs --tail 30 weave"),
             "running": on(
-                host, "docker logs --tail 30 weave", "curl -sS http://127.0.0.1:6784/status", "docker restart weave"
+                host,
+                "docker logs --tail 30 weave",
+                "curl -sS -m 5 http://127.0.0.1:6784/status",
+                "docker restart weave",
             ),
         }.get(now, on(host, "docker logs --tail 30 weave"))
         policy = dig(container, "restart_policy")

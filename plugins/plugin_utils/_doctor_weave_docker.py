@@ -111,7 +111,7 @@ def plugin(case: Case) -> t.Iterator[Finding]:
             "Start these containers again; the unit crosshost-weave-rejoin does that after each start of Docker."
             if there
             else "Restart the router, which makes the network.",
-            on(host, *(f"docker start {item.get('name')}" for item in lost[:5])) if there else (site("weave", [host]),),
+            on(host, *(f"docker start {item.get('name')}" for item in lost[:5]) if there else ["docker restart weave"]),
             rank=34,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults
@@ -194,8 +194,8 @@ def udp(case: Case) -> t.Iterator[Finding]:
 
 @rule("weave-connection-limit", unless=DOWN)
 def limit(case: Case) -> t.Iterator[Finding]:
-    """As many links as are allowed."""
-    yield from simple(
+    """As many links as are allowed. Either end may be the one that is full: it is the one with the lower limit."""
+    for found in simple(
         case,
         "weave-connection-limit",
         ["limit"],
@@ -203,7 +203,19 @@ def limit(case: Case) -> t.Iterator[Finding]:
         "A router takes no more links than --conn-limit, 200 unless it was told otherwise.",
         39,
         site("weave", weave_connection_limit="0"),
-    )
+    ):
+        limits = {host: number(weave(case, host), "launch", "connection_limit") for host in found.hosts}
+        known = {host: most for host, most in limits.items() if most}
+        full = min(known, key=lambda host: known[host]) if len(set(known.values())) > 1 else None
+        if full is None:
+            yield found
+            continue
+        yield replace(
+            found,
+            hosts=(full,),
+            summary=f"the router of {full} has as many links as it allows ({known[full]:.0f})",
+            evidence=(*found.evidence, f"{full}: --conn-limit {known[full]:.0f}"),
+        )
 
 
 @rule("weave-version-differs", unless=DOWN)

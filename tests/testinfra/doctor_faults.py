@@ -140,11 +140,13 @@ def mesh_faults() -> list[Fault]:
             name="underlay carries less than the overlay needs",
             row=57,
             backend="ovs_gre",
-            cause={TWO: f"ip link set eth1 mtu 1400 && {OVS} set Interface br-phy mtu_request=1400"},
+            # The bridge that the card is in takes the smaller size over.
+            cause={TWO: "ip link set eth1 mtu 1400"},
+            sign=(TWO, "ip link show br-phy | grep -q 'mtu 1400'"),
             finding="mtu-too-large",
             hosts=(TWO,),
-            says=("1400",),
-            by_hand={TWO: f"ip link set eth1 mtu 1500 && {OVS} remove Interface br-phy mtu_request 1400"},
+            says=("1400", "ip link set dev eth1 mtu 1500"),
+            undo={TWO: "ip link set eth1 mtu 1500"},
         ),
         Fault(
             name="checksums left to a card that has none",

@@ -718,6 +718,16 @@ FIRES: list[tuple[str, str, Change | None, str | None]] = [
     ),
     ("weave-connection-limit", "weave", link(2, 1, "failed", "Connection limit reached (200), retry: 2026"), "h1"),
     (
+        "weave-connection-limit",
+        "weave",
+        both(
+            put("h2", "weave/launch/connection_limit", 1),
+            put("h1", "weave/launch/connection_limit", 200),
+            link(2, 1, "failed", "Connection limit reached (1), retry: 2026"),
+        ),
+        "h2",
+    ),
+    (
         "weave-version-differs",
         "weave",
         link(2, 1, "failed", "remote version range [1,1] is incompatible with ours"),
