@@ -63,7 +63,7 @@ DEMO_VARS_weave = -e @$(WEAVE_VARS)
 demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it (Weave Net: BACKEND=weave)
 	@mkdir -p .cache && rm -f $(SUMMARY)
 	@$(DEMO_PREPARE_$(BACKEND))
-	@ansible-playbook -i $(LAB_INVENTORY) -e overlay_backend=$(BACKEND) $(DEMO_VARS_$(BACKEND)) -e verify_summary_path=$(CURDIR)/$(SUMMARY) playbooks/site.yml
+	@ansible-playbook -i $(LAB_INVENTORY) -e overlay_backend=$(BACKEND) $(DEMO_VARS_$(BACKEND)) -e verify_summary_path=$(CURDIR)/$(SUMMARY) -e verify_report_directory=$(CURDIR)/.cache playbooks/site.yml
 	@cat $(SUMMARY)
 
 .PHONY: bench
