@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import pathlib
-import time
 import typing as t
 from dataclasses import replace
 
@@ -353,11 +352,9 @@ def test_policies(setting: str, policy: str) -> None:
 
 
 def test_many_peers() -> None:
-    """500 peers are judged within a second, far below it."""
+    """500 peers are one step."""
     peers = tuple(f"10.20.{index // 250}.{index % 250 + 1}" for index in range(500))
-    start = time.monotonic()
     plan = planned(observed("busy"), *(replace(flow, sources=peers) for flow in (TCP, UDP, ESP)))
-    assert time.monotonic() - start < 1
     assert len(plan.after) == 1500
     assert len(plan.steps) == 1
 
