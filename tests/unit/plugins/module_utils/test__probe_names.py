@@ -170,4 +170,4 @@ def test_nobody_listens() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    assert {item["error"] for item in look_up([H2, H3], "127.0.0.1", 0.2, port)} == {"Connection refused"}
+    assert {item["error"] for item in look_up([H2, H3], "127.0.0.1", 1.5, port)} == {"Connection refused"}
