@@ -139,7 +139,11 @@ def main() -> None:
             ),
             "packages": sorted(lines("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n")),
             "sysctl": {
-                name: lines("sysctl", "-n", name) for name in ("net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter")
+                name: lines("sysctl", "-n", name)
+                for name in (
+                    "net.ipv4.ip_forward",
+                    *(f"net/ipv4/conf/{name}/rp_filter" for name in ("all", "eth0", "eth1")),
+                )
             },
             "files": files(),
         },

@@ -6,8 +6,8 @@
 """The kernel's side of the Open vSwitch overlay: what no database brings back.
 
 The module ovs_bridge imports this file, and also installs it on the host, where a systemd unit runs it after boot and
-after each start of Docker or Open vSwitch. So it needs nothing but Python and the commands ip and ethtool, and starts
-its processes itself.
+after each start of Docker or Open vSwitch. So it needs nothing but Python and the commands ip, ethtool and sysctl, and
+starts its processes itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 COMMAND_TIMEOUT = 10.0  # seconds; ip and ethtool answer in milliseconds
 BOOT_WAIT = 60.0  # seconds for Docker and Open vSwitch to bring up their links after a boot
 POLL = 0.5
+STRICT = "1"  # of rp_filter: a packet is dropped where the way back to its source is another device
 
 # What a userspace datapath reads from the card must be frames as they were on the wire.
 FEATURES = {
@@ -45,7 +46,8 @@ class Config:
     """What has to hold: the link port is a member of Docker's bridge; the card's addresses are on the underlay bridge.
 
     addresses (CIDR) and routes (arguments of 'ip route') are the last ones seen on the card, for the case that neither
-    the card nor the bridge has them any more. features are those that were on before this collection turned them off.
+    the card nor the bridge has them any more. features are those that were on before this collection turned them off,
+    rp_filter is what the card had before, empty when it is not known.
     """
 
     link: str
@@ -55,6 +57,7 @@ class Config:
     addresses: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    rp_filter: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,12 @@ class Link:
 
 @dataclass(frozen=True)
 class State:
-    """Links by name, routes by device, and the features of the card that are on and can be turned off."""
+    """Links by name, routes by device; of the card the features that are on and can be turned off, and rp_filter."""
 
     links: t.Mapping[str, Link] = field(default_factory=dict)
     routes: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+    rp_filter: str = ""
 
 
 def observe(run: Run, config: Config) -> State:
@@ -91,10 +95,15 @@ def observe(run: Run, config: Config) -> State:
     for device in (config.nic, config.bridge):
         if device in links:
             routes[device] = _routes(run, device)
-    features: tuple[str, ...] = ()
-    if config.nic in links:
-        features = parse_features(_read(run, ["ethtool", "-k", config.nic]))
-    return State(links, routes, features)
+    if config.nic not in links:
+        return State(links, routes)
+    features = parse_features(_read(run, ["ethtool", "-k", config.nic]))
+    return State(links, routes, features, _read(run, ["sysctl", "-n", rp_filter_of(config.nic)]).strip())
+
+
+def rp_filter_of(card: str) -> str:
+    """The setting's name; with slashes, because a card's own name may have dots."""
+    return f"net/ipv4/conf/{card}/rp_filter"
 
 
 def parse_features(text: str) -> tuple[str, ...]:
@@ -126,6 +135,10 @@ def _plan_underlay(state: State, config: Config) -> Steps:
     bridge, nic = state.links[config.bridge], state.links[config.nic]
     wanted = nic.addresses or (config.addresses if not bridge.addresses else ())
     steps: Steps = [["ethtool", "-K", config.nic, feature, "off"] for feature in state.features]
+    # The kernel still reads what arrives at the card, besides the datapath, which hands it over through the bridge: UDP for
+    # this host would come twice. No address is left on the card, so that strict source validation drops the first of both.
+    if state.rp_filter != STRICT:
+        steps.append(["sysctl", "-q", "-w", f"{rp_filter_of(config.nic)}={STRICT}"])
     if not nic.up:
         steps.append(["ip", "link", "set", config.nic, "up"])
     if not bridge.up:
@@ -154,9 +167,12 @@ def plan_back(state: State, config: Config) -> Steps:
     steps += [
         ["ip", "route", "replace", *route.split(), "dev", config.nic] for route in config.routes if route not in present
     ]
-    return steps + [
+    steps += [
         ["ethtool", "-K", config.nic, feature, "on"] for feature in config.features if feature not in state.features
     ]
+    if config.rp_filter not in ("", state.rp_filter) and state.rp_filter == STRICT:
+        steps.append(["sysctl", "-q", "-w", f"{rp_filter_of(config.nic)}={config.rp_filter}"])
+    return steps
 
 
 def learned(state: State, config: Config) -> Config:
@@ -168,7 +184,8 @@ def learned(state: State, config: Config) -> Config:
     addresses = seen.addresses if seen and seen.addresses else config.addresses
     routes = state.routes.get(holder, ()) if seen and seen.addresses else config.routes
     features = tuple(name for name in FEATURES if name in config.features or name in state.features)
-    return Config(config.link, config.master, config.bridge, config.nic, addresses, routes, features)
+    rp_filter = config.rp_filter or state.rp_filter
+    return Config(config.link, config.master, config.bridge, config.nic, addresses, routes, features, rp_filter)
 
 
 def load(text: str) -> Config:

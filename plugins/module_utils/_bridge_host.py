@@ -33,6 +33,7 @@ LIST = (
     *("--", "--columns=_uuid,name", "list", "Port"),
     *("--", "--columns=name,type,mtu_request,external_ids,ofport,error", "list", "Interface"),
 )
+PACKAGES = {"ethtool": "ethtool", "sysctl": "procps"}  # of what a minimal system lacks
 SETTLE = 10.0  # seconds for ovs-vswitchd to make a port's device and for the kernel to show it
 ABSENT_UNIT = {"LoadState": "not-found", "UnitFileState": "", "ActiveState": "inactive", "NeedDaemonReload": "no"}
 
@@ -328,10 +329,13 @@ class BridgeHost:
         return None
 
     def _run(self, argv: list[str]) -> tuple[int, str, str]:
-        if argv[0] == "ethtool" and not self.module.get_bin_path("ethtool", opt_dirs=SBIN):
+        package = PACKAGES.get(argv[0])
+        if package and not self.module.get_bin_path(argv[0], opt_dirs=SBIN):
             if self.check:
                 return 0, "", ""
-            self.module.fail_json(msg="The command 'ethtool' is not on this host; install the package 'ethtool' there.")
+            self.module.fail_json(
+                msg=f"The command '{argv[0]}' is not on this host; install the package '{package}' there."
+            )
         tool = self.ip if argv[0] == "ip" else Cli(self.module, argv[0], timeout=self.timeout)
         result: Result = tool.run_raw(*argv[1:])
         return result.rc, result.out, result.err

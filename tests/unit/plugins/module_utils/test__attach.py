@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 
@@ -22,19 +23,19 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._attach import (
 )
 
 CONFIG = Config(
-    "ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.1/24",), ("203.0.113.0/24 via 192.0.2.254",), ("gro", "tx")
+    "ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.1/24",), ("203.0.113.0/24 via 192.0.2.254",), ("gro", "tx"), "2"
 )
 UP = Link("", True, (), False)
 CARD = Link("", True, ("192.0.2.1/24",), False)
 MEMBER = Link("ovl0", True, (), False)
 ROUTE = ("203.0.113.0/24 via 192.0.2.254",)
-DONE = State({"ovl-link": MEMBER, "ovl0": UP, "br-phy": CARD, "eth1": UP}, {"br-phy": ROUTE, "eth1": ()}, ())
+DONE = State({"ovl-link": MEMBER, "ovl0": UP, "br-phy": CARD, "eth1": UP}, {"br-phy": ROUTE, "eth1": ()}, (), "1")
 
 
 def state(**links: Link) -> State:
     """The finished state with other links; names have underscores for dashes."""
     return State(
-        {**DONE.links, **{name.replace("_", "-"): link for name, link in links.items()}}, DONE.routes, DONE.features
+        {**DONE.links, **{name.replace("_", "-"): link for name, link in links.items()}}, DONE.routes, DONE.features, DONE.rp_filter
     )
 
 
@@ -47,10 +48,12 @@ def state(**links: Link) -> State:
                 {**DONE.links, "br-phy": Link("", False, (), False), "eth1": CARD},
                 {"eth1": ROUTE, "br-phy": ()},
                 ("gro", "tx"),
+                "2",
             ),
             [
                 "ethtool -K eth1 gro off",
                 "ethtool -K eth1 tx off",
+                "sysctl -q -w net/ipv4/conf/eth1/rp_filter=1",
                 "ip link set br-phy up",
                 "ip address add 192.0.2.1/24 dev br-phy",
                 "ip address del 192.0.2.1/24 dev eth1",
@@ -59,12 +62,12 @@ def state(**links: Link) -> State:
             id="first-run",
         ),
         pytest.param(
-            State({**DONE.links, "eth1": CARD}, DONE.routes, ()),
+            State({**DONE.links, "eth1": CARD}, DONE.routes, (), "1"),
             ["ip address del 192.0.2.1/24 dev eth1"],
             id="cut-off-before-the-address-left",
         ),
         pytest.param(
-            State({**DONE.links, "br-phy": UP}, {"br-phy": (), "eth1": ()}, ()),
+            State({**DONE.links, "br-phy": UP}, {"br-phy": (), "eth1": ()}, (), "1"),
             ["ip address add 192.0.2.1/24 dev br-phy", "ip route replace 203.0.113.0/24 via 192.0.2.254 dev br-phy"],
             id="both-lost-it",
         ),
@@ -89,21 +92,29 @@ def test_kernel_datapath_leaves_every_card_alone() -> None:
 
 def test_plan_back_restores_addresses_routes_and_offloads() -> None:
     """What a teardown needs after the bridge is deleted."""
-    have = State({"eth1": UP}, {"eth1": ()}, ("tx",))
+    have = State({"eth1": UP}, {"eth1": ()}, ("tx",), "1")
     assert [" ".join(step) for step in plan_back(have, CONFIG)] == [
         "ip address add 192.0.2.1/24 dev eth1",
         "ip route replace 203.0.113.0/24 via 192.0.2.254 dev eth1",
         "ethtool -K eth1 gro on",
+        "sysctl -q -w net/ipv4/conf/eth1/rp_filter=2",
     ]
+
+
+@pytest.mark.parametrize(("before", "now"), [("", "1"), ("1", "1"), ("2", "0")], ids=["unknown", "same", "theirs"])
+def test_plan_back_leaves_a_filter_that_is_not_ours(before: str, now: str) -> None:
+    """What was not recorded, what was so before, and what somebody has set since."""
+    done = State({"eth1": CARD}, {"eth1": ROUTE}, ("gro", "tx"), now)
+    assert plan_back(done, dataclasses.replace(CONFIG, rp_filter=before)) == []
 
 
 def test_learned_follows_an_address_that_was_changed() -> None:
     """The card's new address counts, and an offload once found on is remembered."""
     have = State(
-        {**DONE.links, "eth1": Link("", True, ("192.0.2.9/24",), False)}, {"eth1": (), "br-phy": ROUTE}, ("tso",)
+        {**DONE.links, "eth1": Link("", True, ("192.0.2.9/24",), False)}, {"eth1": (), "br-phy": ROUTE}, ("tso",), "1"
     )
     assert learned(have, CONFIG) == Config(
-        "ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.9/24",), (), ("gro", "tso", "tx")
+        "ovl-link", "ovl0", "br-phy", "eth1", ("192.0.2.9/24",), (), ("gro", "tso", "tx"), "2"
     )
 
 
