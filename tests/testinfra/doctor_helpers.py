@@ -116,11 +116,12 @@ def on_hosts(hosts: dict[str, Host], commands: t.Mapping[str, str]) -> None:
         hosts[name].check_output(f"timeout {COMMAND_TIMEOUT} sh -c %s", command)
 
 
-def follow(hosts: dict[str, Host], finding: t.Mapping[str, t.Any], backend: str) -> None:
+def follow(hosts: dict[str, Host], finding: t.Mapping[str, t.Any], backend: str) -> Run | None:
     """Run the commands of a finding one after the other, where they belong, as they are printed.
 
-    To a playbook the reader adds the inventory and the backend, which only the reader knows.
+    To a playbook the reader adds the inventory and the backend, which only the reader knows. Returns the last run of a playbook.
     """
+    run = None
     assert finding["commands"], finding
     for line in finding["commands"]:
         if match := re.match(rf"({'|'.join(NAMES)})\$ (.+)$", line):
@@ -130,7 +131,8 @@ def follow(hosts: dict[str, Host], finding: t.Mapping[str, t.Any], backend: str)
         assert argv[0] == "ansible-playbook", line
         playbook = next(word for word in argv if word.startswith("crosshost.overlay."))
         args = [word for word in argv[1:] if word != playbook]
-        play(playbook.removeprefix("crosshost.overlay."), *args, "-e", f"overlay_backend={backend}", *QUICK).ok()
+        run = play(playbook.removeprefix("crosshost.overlay."), *args, "-e", f"overlay_backend={backend}", *QUICK).ok()
+    return run
 
 
 def wait_for_sign(hosts: dict[str, Host], sign: tuple[str, str]) -> None:
