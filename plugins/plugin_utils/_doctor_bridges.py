@@ -10,26 +10,16 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_ovs import DEAD
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DEAD
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, matching, number
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import (
     Tunnel,
     bridge_of,
     circle,
     tunnels,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 STORM = (
     500.0  # broadcasts a second; in tests a storm made 6,000 to 10,000 packets, a mesh of idle hosts makes one or two
@@ -94,7 +84,7 @@ def _speeds(case: Case, ring: t.Sequence[Tunnel]) -> tuple[str, ...]:
             if (number(rate, "rx_pps") or 0) > STORM:
                 lines.append(f"{host}: {name}: {number(rate, 'rx_pps'):.0f} packets/s received")
                 break
-        lines += quoted(host, [line for line in texts(case.info(host), "kernel", "log") if OWN_ADDRESS.search(line)], 1)
+        lines += quoted(host, matching(OWN_ADDRESS, case.info(host), "kernel", "log"), 1)
     return tuple(lines)
 
 
@@ -164,11 +154,10 @@ def link_missing(case: Case) -> t.Iterator[Finding]:
         networks = [
             net for net in case.rows(host, "docker", "networks") if net.get("label") and net.get("driver") == "bridge"
         ]
-        marked = [bridge for bridge in case.rows(host, "openvswitch", "bridges") if bridge.get("mark")]
-        if not networks or not marked:
+        if not networks or not case.our_bridges(host):
             continue
         bridge = str(networks[0].get("bridge"))
-        link = next((item for item in case.rows(host, "interfaces") if item.get("name") == name), None)
+        link = case.interface(host, name)
         if link is None:
             why, line = f"{name} does not exist", f'Device "{name}" does not exist.'
         elif link.get("master") != bridge:

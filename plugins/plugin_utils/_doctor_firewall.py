@@ -10,19 +10,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    dig,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, number, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 POLICY = re.compile(r"^(-P FORWARD|:FORWARD)\b|policy drop", re.IGNORECASE)
 BRIDGED = "net.bridge.bridge-nf-call-iptables"
@@ -96,7 +87,7 @@ def forward_drop(case: Case) -> t.Iterator[Finding]:
             for (tool, text, dummy), dummy_traffic in blocks(case, host, "forward").items()
             if POLICY.search(text)
         ]
-        filters = case.part(host, "firewall", "filters") or case.part(host, "filters")
+        filters = _filters(case, host)
         if not found:
             found = _policies(case, host, filters)
         if not found:
@@ -201,11 +192,15 @@ def firewalld_zone(case: Case) -> t.Iterator[Finding]:
         )
 
 
+def _filters(case: Case, host: str) -> Facts:
+    return case.part(host, "firewall", "filters") or case.part(host, "filters")
+
+
 @rule("legacy-and-nft", unless=["forward-drop", "firewall-blocks", "firewall-one-way"])
 def legacy_and_nft(case: Case) -> t.Iterator[Finding]:
     """Two generations of iptables, each with rules of its own."""
     for host in case.read:
-        filters = case.part(host, "firewall", "filters") or case.part(host, "filters")
+        filters = _filters(case, host)
         nft, legacy = number(filters, "backends", "nft_rules"), number(filters, "backends", "legacy_rules")
         if not nft or not legacy:
             continue

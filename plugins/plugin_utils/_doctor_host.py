@@ -9,20 +9,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    dig,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import dig, number, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
-GONE = ("host-unreachable", "host-not-read")
 FULL = 64 * 2**20  # bytes; below, packages and images fail
 FULL_PART = 0.02  # of a file system that is small on purpose
 HANGS = ("did not end within", "timed out", "timeout", "deadline exceeded")

@@ -12,21 +12,12 @@ import itertools
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _mtu
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, number, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import Tunnel, tunnels
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
-NO_DOCKER = ("docker-stopped", "docker-hangs", "docker-missing", "overlay-absent", "host-not-read")
 WEAVE_OVERHEAD = 84  # as in _weave_plan: IPv4, UDP, VXLAN, Ethernet, and ESP
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -125,7 +116,7 @@ def _overlay(case: Case, host: str) -> tuple[int, str, int]:
         )
     links = case.rows(host, "weave", "router", "connections")
     if any(link.get("mode") == "fastdp" for link in links):
-        bridge = next((item for item in case.rows(host, "interfaces") if item.get("name") == "weave"), {})
+        bridge = case.interface(host, "weave")
         encrypted = any(link.get("encrypted") for link in links)
         return int(number(bridge, "mtu") or 0), "the bridge weave", WEAVE_OVERHEAD if encrypted else WEAVE_OVERHEAD - 34
     return 0, "", 0

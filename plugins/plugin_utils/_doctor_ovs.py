@@ -10,16 +10,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    dig,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DEAD
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import dig, matching, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import (
     Tunnel,
     bridge_of,
@@ -27,8 +20,8 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels 
     readable,
     tunnels,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, quoted, site
 
-DEAD = ("ovs-vswitchd-down", "ovs-database-down", "ovs-missing", "host-unreachable", "host-not-read")
 NO_KERNEL = re.compile(r"Address family not supported|Operation not supported|No such device or address", re.IGNORECASE)
 KNOWN = (
     *("remote_ip", "local_ip", "key", "in_key", "out_key", "tos", "ttl", "df_default", "csum", "seq", "packet_type"),
@@ -50,7 +43,7 @@ def named(tunnel: Tunnel) -> str:
 def words(case: Case, tunnel: Tunnel) -> tuple[str, ...]:
     """What ovs-vswitchd's log says of a tunnel."""
     name = re.compile(rf"(?<![\w-]){re.escape(tunnel.name)}(?![\w-])")
-    log = [line for line in texts(case.info(tunnel.host), "openvswitch", "log") if name.search(line)]
+    log = matching(name, case.info(tunnel.host), "openvswitch", "log")
     return quoted(tunnel.host, log, 2)
 
 
@@ -186,11 +179,7 @@ def tunnel_missing(case: Case) -> t.Iterator[Finding]:
     found = [tunnel for tunnel in tunnels(case) if tunnel.owner]
     if any(not tunnel.protected for tunnel in found):
         return  # a hub, whose spokes have no tunnels between them; or a fault that another rule names
-    ours = [
-        host
-        for host in case.read
-        if readable(case, host) and any(bridge.get("mark") for bridge in case.rows(host, "openvswitch", "bridges"))
-    ]
+    ours = [host for host in case.read if readable(case, host) and case.our_bridges(host)]
     for at, first in enumerate(ours):
         for second in ours[at + 1 :]:
             if any({tunnel.host, tunnel.peer} == {first, second} for tunnel in found):

@@ -11,14 +11,8 @@ import functools
 import typing as t
 from collections import Counter
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    ANYTHING,
-    Case,
-    Finding,
-    on,
-    rule,
-    site,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import ANYTHING, Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, site
 
 # fault of a pair: (id, what happens, why that may be)
 FAULTS: dict[str, tuple[str, str, str]] = {

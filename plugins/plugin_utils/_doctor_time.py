@@ -10,18 +10,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _clock_compare
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    listed,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 
 def _time(case: Case, host: str) -> Facts:

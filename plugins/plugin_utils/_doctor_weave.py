@@ -10,19 +10,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    mapping,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER, ROOTS
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, mapping, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, quoted, site, teardown
 
 STATES = ("exited", "dead", "created", "paused", "restarting", "removing")
 
@@ -55,17 +46,6 @@ def _said(case: Case, kind: str) -> t.Iterator[tuple[str, list[str]]]:
         lines = [line for line in words(case, host) if _weave_faults.kind_of_launch(line) == kind]
         if lines:
             yield host, lines
-
-
-ROOTS = (
-    *NO_DOCKER,
-    "weave-foreign-container",
-    "weave-database-damaged",
-    "weave-bridge-state",
-    "weave-api-version",
-    "weave-two-starters",
-    "port-taken",
-)
 
 
 @rule("weave-router-state", unless=ROOTS)
@@ -174,7 +154,7 @@ def bridge(case: Case) -> t.Iterator[Finding]:
             "It was made by another way of launching (with or without the fast datapath), or one of its links was deleted by hand.",
             "Reset this host and launch again; its containers get new addresses.",
             (
-                f"ansible-playbook crosshost.overlay.teardown -e overlay_backend=weave --limit {host}",
+                teardown(host),
                 site(limit=[host]),
             ),
             rank=18,

@@ -14,23 +14,12 @@ from types import SimpleNamespace
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_report import Connection
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_host import GONE
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    mapping,
-    number,
-    on,
-    rows,
-    rule,
-    site,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import ROOTS, users, weave
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DOWN, WALLS
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, mapping, number, rows
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import users, weave
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, site
 
-DOWN = (*GONE, *ROOTS, "weave-router-state")
-WALLS = ("firewall-blocks", "firewall-one-way")
 BENIGN = re.compile(r"cannot connect to ourself|Multiple connections to", re.IGNORECASE)
 BLANK: dict[str, t.Any] = {
     "address": "",

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    number,
-    on,
-    rows,
-    rule,
-    site,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DOWN
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, number, rows
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import users, weave
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave_links import DOWN, connect, links, simple
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave_links import connect, links, simple
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, site, teardown
 
 
 @rule("weave-name-collision", unless=[*DOWN, "machine-twice"])
@@ -172,7 +165,7 @@ def seed(case: Case) -> t.Iterator[Finding]:
         "{host} and {peer} divided the range of addresses without each other",
         "Each began a network of its own (they were brought up apart, or from a copy), so both own the same addresses, and their routers refuse each other.",
         23,
-        "ansible-playbook crosshost.overlay.teardown -e overlay_backend=weave --limit <the host that is wrong>",
+        teardown("<the host that is wrong>"),
         site("weave"),
     )
 
