@@ -166,21 +166,24 @@ def two_starters(case: Case) -> t.Iterator[Finding]:
     """systemd and Docker both start the router."""
     for host in users(case):
         policy = str(dig(weave(case, host), "container", "restart_policy") or "no")
-        units = {**mapping(weave(case, host), "units"), **(case.part(host, "ours", "units"))}
-        unit = units.get("weave.service")
-        enabled = isinstance(unit, t.Mapping) and (
-            unit.get("enabled") in ("enabled", True) or unit.get("active") == "active"
-        )
-        if policy in ("no", "") or not enabled:
+        unit = mapping(weave(case, host), "service")
+        enabled, active = str(unit.get("enabled") or ""), str(unit.get("active") or "")
+        if policy in ("no", "") or not (enabled.startswith("enabled") or active in ("active", "activating")):
             continue
         yield Finding(
             "weave-two-starters",
             "error" if state(case, host) in STATES else "warning",
             (host,),
             f"both Docker and weave.service start the router on {host}",
-            quoted(host, [f"weave: restart policy {policy}", "weave.service: enabled"]),
+            quoted(
+                host,
+                [
+                    f"weave: restart policy {policy}",
+                    f"weave.service: {enabled or 'not enabled'}, {active or 'inactive'}",
+                ],
+            ),
             "After a boot the two race; the loser leaves the bridge half made ('Inconsistent bridge state').",
-            "Leave it to Docker.",
-            on(host, "systemctl disable --now weave.service"),
+            "Leave it to Docker: disable the unit. Stopping it may stop the router, too; site.yml starts that again.",
+            (*on(host, "systemctl disable --now weave.service"), site("weave", [host])),
             rank=19,
         )

@@ -262,6 +262,7 @@ def weave() -> dict[str, t.Any]:
             ],
             "database": True,
             "kernel": {"modules": {"openvswitch": True, "vxlan": True}},
+            "service": {"active": "", "enabled": ""},
             "log": ["INFO: 2026/11/23 06:34:36 ->[192.0.2.9:6783] error: dial tcp: connect: no route to host"],
         }
         info["docker"]["networks"].append(

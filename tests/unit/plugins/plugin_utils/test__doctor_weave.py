@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _doctor_weave
 from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.doctor_data import (
+    Change,
     Fault,
+    Near,
+    both,
     check_complete,
     check_first,
+    check_quiet,
     down,
     fires,
+    near,
     put,
 )
 
@@ -35,7 +40,13 @@ FIRES: list[Fault] = [
     (
         "weave-two-starters",
         "weave",
-        put("h2", "weave/units", {"weave.service": {"enabled": "enabled", "active": "active"}}),
+        put("h2", "weave/service", {"active": "active", "enabled": "enabled"}),
+        "h2",
+    ),
+    (
+        "weave-two-starters",
+        "weave",
+        both(down(2), put("h2", "weave/service", {"active": "failed", "enabled": "enabled"})),
         "h2",
     ),
 ]
@@ -44,6 +55,29 @@ FIRES: list[Fault] = [
 @fires(FIRES)
 def test_names_the_fault_first(fault: Fault) -> None:
     check_first(*fault)
+
+
+NEAR: list[Near] = [
+    ("no unit", "weave", put("h2", "weave/service", {"active": "", "enabled": ""})),
+    ("a unit that is off", "weave", put("h2", "weave/service", {"active": "inactive", "enabled": "disabled"})),
+    (
+        "a unit alone, without Docker's policy",
+        "weave",
+        put(
+            "h2",
+            "weave/service",
+            {"active": "active", "enabled": "enabled"},
+            "h2",
+            "weave/container/restart_policy",
+            "no",
+        ),
+    ),
+]
+
+
+@near(NEAR)
+def test_no_false_alarm(kind: str, change: Change) -> None:
+    check_quiet(kind, change)
 
 
 def test_every_rule_has_a_case() -> None:
