@@ -69,6 +69,12 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "storm": ("storm", "broadcasts of {source} come back from {target}", "There is a loop somewhere."),
 }
+# What happens if it is containers that were there already, and why that may be; their pairs are counted, and have no other fault.
+CONTAINERS = {
+    "loss": "no container of {source} gets an answer from one of {target}",
+    "partial_loss": "some containers of {source} get no answer from some of {target}",
+}
+CONTAINERS_WHY = "A container with another address than it ought to have, one that filters packets, or a fault of the overlay itself."
 STEPS: dict[str, tuple[str, ...]] = {
     "tcp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
     "udp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
@@ -87,13 +93,15 @@ def fault_of(pair: t.Any) -> str:
 
 def _said(case: Case, name: str) -> t.Iterator[Finding]:
     """One finding for each kind of failure, on the host that most of its pairs have in common."""
-    groups: dict[str, list[t.Any]] = {}
+    groups: dict[tuple[str, bool], list[t.Any]] = {}
     for pair in case.pairs:
         fault = fault_of(pair)
         if fault and FAULTS.get(fault, FAULTS["loss"])[0] == name and not (fault == "not_run" and _gone(case, pair)):
-            groups.setdefault(fault, []).append(pair)
-    for fault, pairs in groups.items():
+            groups.setdefault((fault, getattr(pair, "kind", "") == "container"), []).append(pair)
+    for (fault, there_already), pairs in groups.items():
         dummy_id, happens, why = FAULTS.get(fault, FAULTS["loss"])
+        if there_already:
+            happens, why = CONTAINERS.get(fault, happens), CONTAINERS_WHY
         counts = Counter(host for pair in pairs for host in dict.fromkeys((pair.source, pair.target)))
         hosts = sorted(counts, key=lambda host: (-counts[host], host))
         first = pairs[0]
@@ -110,7 +118,7 @@ def _said(case: Case, name: str) -> t.Iterator[Finding]:
             why,
             str(getattr(first, "remedy", "")) or "Look at both hosts.",
             tuple(line for host in hosts[:2] for line in on(host, *STEPS.get(fault, ()))) or (site(),),
-            rank=80,
+            rank=81 if there_already else 80,
         )
 
 

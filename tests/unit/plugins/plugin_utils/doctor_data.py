@@ -379,7 +379,9 @@ def pair(source: str, target: str, fault: str, reason: str, **more: t.Any) -> ty
 def sent(*pairs: types.SimpleNamespace) -> Change:
     """Packets were sent, and these directions failed."""
     good = pair("h1", "h2", "", "")
-    return arguments_with(report=types.SimpleNamespace(pairs=(good, *pairs), local=(), containers=(), failures={}))
+    there = tuple(item for item in pairs if getattr(item, "kind", "") == "container")
+    probes = (good, *(item for item in pairs if item not in there))
+    return arguments_with(report=types.SimpleNamespace(pairs=probes, local=(), containers=there, failures={}))
 
 
 def link(number: int, to: int, state: str, info: str) -> Change:

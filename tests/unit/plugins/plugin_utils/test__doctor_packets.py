@@ -12,10 +12,12 @@ from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.docto
     check_complete,
     check_first,
     fires,
+    found,
     pair,
     sent,
 )
 
+SWEPT = "2 of 6 pairs of containers do not answer: web (10.50.0.4) -> db (10.50.1.4)"
 FIRES: list[Fault] = [
     ("address-twice", "gre", sent(pair("h1", "h2", "address_twice", "the address 10.50.0.2 is held by h1, h2")), "h1"),
     ("storm", "gre", sent(pair("h2", "h1", "storm", "1 request came back 4823 times")), "h2"),
@@ -34,12 +36,22 @@ FIRES: list[Fault] = [
     ("udp-fails", "gre", sent(pair("h3", "h2", "udp", "UDP failed: no answer")), "h2"),
     ("icmp-blocked", "gre", sent(pair("h3", "h2", "icmp_only", "100% loss, but TCP works")), "h2"),
     ("not-probed", "gre", sent(pair("h3", "h2", "not_run", "not measured")), "h2"),
+    ("packet-loss", "gre", sent(pair("h3", "h2", "partial_loss", SWEPT, kind="container")), "h2"),
+    ("packet-loss", "gre", sent(pair("h2", "h2", "loss", SWEPT, kind="container")), "h2"),
 ]
 
 
 @fires(FIRES)
 def test_names_the_fault_first(fault: Fault) -> None:
     check_first(*fault)
+
+
+def test_existing_containers_are_told_apart_from_probes() -> None:
+    lost = (pair("h1", "h2", "loss", "100% loss"), pair("h1", "h2", "loss", SWEPT, kind="container"))
+    probes, containers = found("gre", sent(*lost))
+
+    assert probes.summary == "no packet gets from h1 to h2"
+    assert containers.summary == "no container of h1 gets an answer from one of h2"
 
 
 def test_every_rule_has_a_case() -> None:
