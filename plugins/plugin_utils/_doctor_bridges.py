@@ -109,13 +109,14 @@ def storm(case: Case) -> t.Iterator[Finding]:
             tuple(line for lines in loud.values() for line in lines[:2]),
             "Somewhere frames find a second way back: a second tunnel, a bridge that joins two networks, a container that bridges.",
             "Take one host's bridge out after the other until it is quiet: the last one is on the circle.",
-            tuple(
-                line
-                for host in loud
-                for line in on(host, "ovs-vsctl show", "ovs-appctl fdb/stats-show br-overlay", "bridge link")
-            ),
+            tuple(line for host in loud for line in on(host, "ovs-vsctl show", *_learned(case, host), "bridge link")),
             rank=16,
         )
+
+
+def _learned(case: Case, host: str) -> list[str]:
+    """How to see where addresses were learned: one that moves from port to port is on the circle."""
+    return [f"ovs-appctl fdb/show {bridge.get('name')}" for bridge in case.rows(host, "openvswitch", "bridges")]
 
 
 @rule("port-unprotected", unless=[*DEAD, "bridge-loop"])
@@ -296,7 +297,9 @@ def datapath_userspace(case: Case) -> t.Iterator[Finding]:
                 f"the tunnels of {host} run in userspace, though its kernel could",
                 quoted(host, [f"{slow[0].bridge}: datapath_type netdev", f"kernel module openvswitch: {kernel}"]),
                 "Each packet goes through a process; the kernel's datapath is several times faster.",
-                f"If nothing speaks against it, set the datapath of {slow[0].bridge} to the kernel's.",
-                (site("ovs_gre", ovs_gre_datapath="system"),),
+                f"If nothing speaks against it, set the datapath of {slow[0].bridge} to the kernel's. No packet passes while that is done.",
+                (site("ovs_gre", ovs_gre_datapath="system"),)
+                if slow[0].owner
+                else on(host, f"ovs-vsctl set Bridge {slow[0].bridge} datapath_type=system"),
                 rank=70,
             )

@@ -76,10 +76,13 @@ def machine_id_clone(case: Case) -> t.Iterator[Finding]:
             tuple(f"{host}: /etc/machine-id: {ident}" for host in hosts),
             "Names of routers, DHCP leases and the MAC addresses of bridges are made of it, so clones may get the same ones.",
             f"Give {listed(hosts[1:])} a machine-id of their own, and reboot them.",
+            # Without D-Bus' copy, from which the same id would be taken again.
             tuple(
                 line
                 for host in hosts[1:]
-                for line in on(host, "rm /etc/machine-id && systemd-machine-id-setup && reboot")
+                for line in on(
+                    host, "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup && reboot"
+                )
             ),
             rank=40,
         )

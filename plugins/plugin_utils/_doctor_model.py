@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, addresses, bare, dig, rows
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import for_weave
 
 SEVERITIES = ("error", "warning", "note")
 ANYTHING = "*"  # whatever keeps packets from arriving
@@ -169,6 +170,8 @@ def diagnose(case: Case, rules: t.Sequence[Rule] | None = None) -> tuple[Finding
         except Exception as exc:  # a rule that is wrong itself must not hide what the others see
             found.append((each, _broken(each, exc)))
     kept = [finding for each, finding in found if not _explained(each, finding, [other for dummy, other in found])]
+    if case.expects("weave") and not case.expects("ovs_gre"):
+        kept = [replace(finding, commands=tuple(map(for_weave, finding.commands))) for finding in kept]
     unique = {(finding.id, finding.hosts, finding.summary): finding for finding in kept}
     return tuple(sorted(unique.values(), key=order))
 

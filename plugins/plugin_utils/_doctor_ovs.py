@@ -23,6 +23,7 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, quoted, site
 
 NO_KERNEL = re.compile(r"Address family not supported|Operation not supported|No such device or address", re.IGNORECASE)
+MODULE = {"ip6gre": "ip6_gre"}  # modules of the kernel that have another name than the type of tunnel
 KNOWN = (
     *("remote_ip", "local_ip", "key", "in_key", "out_key", "tos", "ttl", "df_default", "csum", "seq", "packet_type"),
     *("egress_pkt_mark", "dst_port", "exts", "psk", "remote_cert", "remote_name", "local_name", "pmtud"),
@@ -141,7 +142,8 @@ def gre_one_way(case: Case) -> t.Iterator[Finding]:
         peer = str(tunnel.peer)
         address = tunnel.local or case.addresses.get(tunnel.host) or "<address>"
         key = f" options:key={tunnel.key('in')}" if tunnel.key("in") != "0" else ""
-        flag = f" -- set Port {tunnel.host} protected=true" if tunnel.protected else ""
+        port = f"to-{tunnel.host}"[:15]  # the kernel takes no longer names
+        flag = f" -- set Port {port} protected=true" if tunnel.protected else ""
         yield Finding(
             "gre-one-way",
             "error",
@@ -154,8 +156,7 @@ def gre_one_way(case: Case) -> t.Iterator[Finding]:
             if tunnel.owner
             else on(
                 peer,
-                f"ovs-vsctl add-port {tunnel.bridge} to-{tunnel.host} -- set Interface to-{tunnel.host} type={tunnel.type} "
-                f"options:remote_ip={address}{key}{flag}".replace(f"Port {tunnel.host}", f"Port to-{tunnel.host}"),
+                f"ovs-vsctl add-port {tunnel.bridge} {port} -- set Interface {port} type={tunnel.type} options:remote_ip={address}{key}{flag}",
             ),
             rank=31,
         )
@@ -250,7 +251,10 @@ def kernel_without(case: Case) -> t.Iterator[Finding]:
             + tuple(tunnel.line() for tunnel in dead[:1]),
             "With the kernel's datapath, tunnels are devices of the kernel. This one was built, or installed, without them.",
             "Install the kernel's full set of modules, or use Open vSwitch's userspace datapath with a card of its own.",
-            (*on(host, f"modprobe openvswitch && modprobe {dead[0].type}"), site("ovs_gre", ovs_gre_datapath="netdev")),
+            (
+                *on(host, f"modprobe openvswitch && modprobe {MODULE.get(dead[0].type, dead[0].type)}"),
+                site("ovs_gre", ovs_gre_datapath="netdev"),
+            ),
             rank=18,
         )
 

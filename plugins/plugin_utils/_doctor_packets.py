@@ -76,8 +76,8 @@ CONTAINERS = {
 }
 CONTAINERS_WHY = "A container with another address than it ought to have, one that filters packets, or a fault of the overlay itself."
 STEPS: dict[str, tuple[str, ...]] = {
-    "tcp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
-    "udp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
+    "tcp": ("ethtool -k {card} | grep -E 'checksum|segmentation'",),
+    "udp": ("ethtool -k {card} | grep -E 'checksum|segmentation'",),
     "loss": ("tcpdump -c 20 -ni any 'proto 47 or udp port 4789 or udp port 6784'",),
     "name": ("weave status dns", "docker logs --tail 30 weave"),
 }
@@ -117,9 +117,15 @@ def _said(case: Case, name: str) -> t.Iterator[Finding]:
             tuple(f"{pair.source}: -> {pair.target} ({pair.target_address}): {pair.reason}" for pair in pairs[:SHOWN]),
             why,
             str(getattr(first, "remedy", "")) or "Look at both hosts.",
-            tuple(line for host in hosts[:2] for line in on(host, *STEPS.get(fault, ()))) or (site(),),
+            tuple(line for host in hosts[:2] for line in on(host, *_steps(case, host, fault))) or (site(),),
             rank=81 if there_already else 80,
         )
+
+
+def _steps(case: Case, host: str, fault: str) -> list[str]:
+    """What to look at on a host; its card is the one with the underlay address."""
+    card = str(case.carrier(host).get("name") or "<card>")
+    return [step.replace("{card}", card) for step in STEPS.get(fault, ())]
 
 
 def _gone(case: Case, pair: t.Any) -> bool:

@@ -13,7 +13,13 @@ from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_fa
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER, ROOTS
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, mapping, texts
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, quoted, site, teardown
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import (
+    on,
+    quoted,
+    sentence,
+    site,
+    teardown,
+)
 
 STATES = ("exited", "dead", "created", "paused", "restarting", "removing")
 
@@ -91,7 +97,7 @@ def router_state(case: Case) -> t.Iterator[Finding]:
             )
             + quoted(host, [hint]),
             "Containers of this host reach nobody else, and its peers keep trying. Docker restarts a router that died, not one that was stopped.",
-            remedy[0].upper() + remedy[1:] + ("" if remedy.endswith(".") else "."),
+            sentence(remedy),
             (*steps, site("weave")),
             rank=20,
         )
@@ -128,15 +134,9 @@ def database(case: Case) -> t.Iterator[Finding]:
             f"the address database of Weave Net is damaged or in use on {host}",
             quoted(host, lines, 2),
             "The router opens /weavedb/weavedata.db (in the container weavedb) when it starts, and ends if it cannot.",
-            str(_weave_faults.launch_remedy(lines[-1]) or "End what holds it.").capitalize() + ".",
-            (
-                *on(
-                    host,
-                    "docker ps --all --filter volume=/weavedb",
-                    "docker run --rm --volumes-from weavedb busybox ls -l /weavedb",
-                ),
-                site("weave", [host], weave_reset_force="true"),
-            ),
+            "See what else uses it, and end that. If nothing does, it is damaged: give it up with a teardown of this host, which removes "
+            "the router's record of addresses, so its peers have to take them over (weave rmpeer on one of them); site.yml starts it anew.",
+            (*on(host, "docker ps --all --filter volume=/weavedb", "docker logs --tail 30 weave"), *reset(host)),
             rank=18,
         )
 
@@ -152,13 +152,16 @@ def bridge(case: Case) -> t.Iterator[Finding]:
             f"the bridge 'weave' on {host} is not as the router needs it",
             quoted(host, lines, 2),
             "It was made by another way of launching (with or without the fast datapath), or one of its links was deleted by hand.",
-            "Reset this host and launch again; its containers get new addresses.",
-            (
-                teardown(host),
-                site(limit=[host]),
-            ),
+            "Reset this host and launch again. As no router runs that could give its addresses to the peers, they have to take them over "
+            "(weave rmpeer on one of them); its containers get new ones.",
+            reset(host),
             rank=18,
         )
+
+
+def reset(host: str) -> tuple[str, str]:
+    """Take Weave Net away from a host whose router does not run, and set it up again, with all that the teardown took back."""
+    return teardown(host, weave_reset_force="true"), site(limit=[host])
 
 
 @rule("weave-two-starters", unless=NO_DOCKER)

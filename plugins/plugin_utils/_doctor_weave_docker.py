@@ -134,8 +134,15 @@ def entrypoint(case: Case) -> t.Iterator[Finding]:
                 host, [f"{item.get('name')}: {item.get('error') or 'entry point /w/w, no such file'}" for item in left]
             ),
             "They were made through Weave Net's proxy, which put its own program in front of theirs; it went away with the router.",
-            "Make these containers anew, without the proxy.",
-            on(host, *(f"docker rm {name} && docker run --name {name} ..." for name in names[:5])),
+            "Make these containers anew, without the proxy, as 'docker inspect' shows that they were made; remove the old ones when nothing in them is needed.",
+            on(
+                host,
+                *(
+                    step
+                    for name in names[:5]
+                    for step in (f"docker inspect {name}", f"docker rename {name} {name}-old")
+                ),
+            ),
             rank=46,
         )
 

@@ -10,6 +10,12 @@ from __future__ import annotations
 import typing as t
 
 PLAYBOOK = "ansible-playbook crosshost.overlay"
+WEAVE = "-e overlay_backend=weave"
+# What some cures cost.
+RESTARTED = (
+    "Where live-restore is off that stops all containers of the host, and those without a restart policy stay down."
+)
+MADE_ANEW = "Containers lose their connections while their network is made anew."
 
 
 def quoted(host: str, lines: t.Iterable[str], most: int = 5) -> tuple[str, ...]:
@@ -36,6 +42,18 @@ def site(tags: str = "", limit: t.Sequence[str] = (), **options: str) -> str:
     return " ".join([word for word in words if word] + [f"-e {key}={value}" for key, value in options.items()])
 
 
-def teardown(host: str) -> str:
+def teardown(host: str, **options: str) -> str:
     """Write the call of the playbook that takes Weave Net away from one host."""
-    return f"{PLAYBOOK}.teardown -e overlay_backend=weave --limit {host}"
+    return " ".join(
+        [f"{PLAYBOOK}.teardown {WEAVE} --limit {host}"] + [f"-e {key}={value}" for key, value in options.items()]
+    )
+
+
+def for_weave(command: str) -> str:
+    """Have the playbook that repairs know that it is about Weave Net: unless it is told, it is about Open vSwitch."""
+    return f"{command} {WEAVE}" if command.startswith(f"{PLAYBOOK}.site") else command
+
+
+def sentence(text: str) -> str:
+    """Make a sentence of a remedy as the modules name it, in the middle of theirs."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

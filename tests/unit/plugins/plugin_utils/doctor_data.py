@@ -19,7 +19,8 @@ import pytest
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _doctor
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, Rule, diagnose
 
-FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures"
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+FIXTURES = ROOT / "tests" / "unit" / "fixtures"
 HOSTS = ("h1", "h2", "h3")
 ADDRESSES = {"h1": "192.0.2.1", "h2": "192.0.2.2", "h3": "192.0.2.3"}
 REJECT = "-A INPUT -j REJECT --reject-with icmp-host-prohibited"
@@ -476,6 +477,52 @@ def check_first(name: str, kind: str, change: Change | None, first: str | None) 
         assert all(re.match(r"(h\d|controller): \S", line) for line in item.evidence), item.evidence
         assert item.evidence, item
         assert all(re.match(r"h\d\$ \S|ansible|ping ", line) for line in item.commands), item.commands
+        for line in item.commands:
+            check_command(line, item.remedy, kind)
+
+
+# What a command does that cannot be taken back or is felt by others, and what the remedy has to say of it.
+COSTS = {
+    r"systemctl restart docker": r"stops all containers",
+    r"ovs_gre_network_recreate=true": r"lose their connections",
+    r"overlay\.teardown": r"[Rr]eset|[Tt]eardown",
+    r"weave_allow_(rename|range_change)=true": r"containers (have to be made )?anew",
+    r"ovs-vsctl .*del-port": r"[Dd]elete",
+    r"docker network rm": r"Remove",
+    r"docker restart weave": r"[Rr]estart",
+    r"systemctl disable": r"disable",
+    r"weave rmpeer": r"never two",
+    r"vacuum": r"deletes",
+    r"reboot": r"reboot",
+    r"FORWARD ACCEPT": r"forwards whatever comes",
+    r"datapath_type=|ovs_gre_datapath=system": r"No packet passes",
+}
+
+
+def check_command(line: str, remedy: str, kind: str) -> None:
+    """The command names what there is, and the remedy says what it costs."""
+    for pattern, words in COSTS.items():
+        if re.search(pattern, line):
+            assert re.search(words, remedy), (line, remedy)
+    assert not re.search(r"\brm\b(?! -f /etc/machine-id| overlay$)|\bmkfs|>", line), line
+    called = re.match(r"ansible-playbook crosshost\.overlay\.(\w+)(.*)", line)
+    if not called:
+        return
+    playbook, options = called.groups()
+    assert (ROOT / "playbooks" / f"{playbook}.yml").is_file(), line
+    assert set(re.findall(r"-e (\w+)=", options)) <= variables(), line
+    for tags in re.findall(r"--tags (\S+)", options):
+        assert set(tags.split(",")) <= {path.name for path in (ROOT / "roles").iterdir()}, line
+    # site.yml is about Open vSwitch unless it is told.
+    assert ("-e overlay_backend=weave" in options) == (kind == "weave"), line
+
+
+@functools.cache
+def variables() -> frozenset[str]:
+    """The options of all roles and of the collection."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "roles").glob("*/defaults/main.yml"))
+    own = re.findall(r"^(\w+):", text, re.MULTILINE)
+    return frozenset(own) | frozenset(re.findall(r"\boverlay_\w+", text))
 
 
 def check_quiet(kind: str, change: Change) -> None:
