@@ -96,6 +96,13 @@ def test_no_false_alarm(kind: str, change: Change) -> None:
     check_quiet(kind, change)
 
 
+def test_the_datapath_of_a_bridge_by_hand_is_set_by_hand() -> None:
+    userspace = put("h2", "openvswitch/bridges/0/datapath", "netdev", "h2", "interfaces/0/name", "br0")
+    note = next(item for item in found("by_hand", userspace) if item.id == "datapath-userspace")
+
+    assert note.commands == ("h2$ ovs-vsctl set Bridge br0 datapath_type=system",)
+
+
 def test_every_rule_has_a_case() -> None:
     check_complete(_doctor_bridges, FIRES)
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _doctor_host
 from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.doctor_data import (
     Change,
@@ -17,6 +19,7 @@ from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.docto
     check_first,
     check_quiet,
     fires,
+    found,
     near,
     put,
 )
@@ -112,6 +115,15 @@ NEAR: list[Near] = [
 @near(NEAR)
 def test_no_false_alarm(kind: str, change: Change) -> None:
     check_quiet(kind, change)
+
+
+def test_open_vswitch_is_restarted_by_the_name_of_its_unit() -> None:
+    def elsewhere(arguments: dict[str, t.Any]) -> None:
+        arguments["wish"]["service"] = "openvswitch"
+
+    findings = found("gre", both(put("h2", "openvswitch/vswitchd_ok", False), elsewhere))
+
+    assert findings[0].commands[0] == "h2$ systemctl restart openvswitch"
 
 
 def test_every_rule_has_a_case() -> None:

@@ -18,11 +18,13 @@ from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.docto
     check_quiet,
     fires,
     near,
+    network,
     put,
 )
 
 FIRES: list[Fault] = [
     ("mtu-too-large", "gre", put("h2", "interfaces/0/mtu", 1400), "h2"),
+    ("mtu-too-large", "gre", put("h2", "docker/networks/1/mtu", 1500), "h2"),
     ("mtu-differs", "gre", put("h2", "docker/networks/1/mtu", 1400), "h2"),
     (
         "pools-overlap",
@@ -32,6 +34,12 @@ FIRES: list[Fault] = [
     ),
     ("slices-overlap", "gre", put("h2", "docker/networks/1/slice", "10.50.1.0/24"), "h2"),
     ("docker-network-missing", "gre", put("h2", "docker/networks/1", GONE), "h2"),
+    (
+        "docker-network-missing",
+        "gre",
+        put("h2", "docker/networks/1", network("overlay", "10.88.0.0/16", "br-other")),
+        "h2",
+    ),
     ("underlay-address-missing", "gre", put("h2", "interfaces/0/addresses", ["198.51.100.7/24"]), "h2"),
     ("underlay-down", "gre", put("h2", "interfaces/0/carrier", False), "h2"),
 ]

@@ -17,6 +17,7 @@ from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.docto
     check_first,
     check_quiet,
     fires,
+    found,
     limited,
     near,
     port,
@@ -80,6 +81,14 @@ NEAR: list[Near] = [
 @near(NEAR)
 def test_no_false_alarm(kind: str, change: Change) -> None:
     check_quiet(kind, change)
+
+
+def test_the_missing_port_of_a_tunnel_by_hand_is_a_command_to_copy() -> None:
+    findings = found("by_hand", put("h2", "openvswitch/ports/0", GONE))
+
+    assert findings[0].commands == (
+        "h2$ ovs-vsctl add-port br0 to-h1 -- set Interface to-h1 type=gre options:remote_ip=192.0.2.1",
+    )
 
 
 def test_every_rule_has_a_case() -> None:

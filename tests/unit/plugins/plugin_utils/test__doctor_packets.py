@@ -54,5 +54,11 @@ def test_existing_containers_are_told_apart_from_probes() -> None:
     assert containers.summary == "no container of h1 gets an answer from one of h2"
 
 
+def test_offloads_are_looked_at_on_the_card_of_the_underlay() -> None:
+    lost = sent(pair("h1", "h2", "tcp", "TCP failed: timed out"))
+
+    assert found("netdev", lost)[0].commands[0] == "h1$ ethtool -k br-phy | grep -E 'checksum|segmentation'"
+
+
 def test_every_rule_has_a_case() -> None:
     check_complete(_doctor_packets, FIRES)

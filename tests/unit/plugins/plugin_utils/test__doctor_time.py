@@ -13,10 +13,12 @@ from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.docto
     Change,
     Fault,
     Near,
+    both,
     check_complete,
     check_first,
     check_quiet,
     fires,
+    found,
     near,
 )
 
@@ -58,6 +60,15 @@ NEAR: list[Near] = [
 @near(NEAR)
 def test_no_false_alarm(kind: str, change: Change) -> None:
     check_quiet(kind, change)
+
+
+def test_a_clock_is_set_by_the_daemon_that_is_there() -> None:
+    commands = [
+        found("gre", both(clock(1200.0), timed(daemon=daemon)))[0].commands[2:]
+        for daemon in ("chrony", "systemd-timesyncd", "")
+    ]
+
+    assert commands == [("h2$ chronyc makestep",), ("h2$ systemctl restart systemd-timesyncd",), ()]
 
 
 def test_every_rule_has_a_case() -> None:
