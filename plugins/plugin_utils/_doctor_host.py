@@ -253,7 +253,7 @@ def disk_full(case: Case) -> t.Iterator[Finding]:
                 f"the disk of {host} is full at {disk.get('path')}",
                 quoted(host, [f"{disk.get('path')}: {free:.0f} of {total:.0f} bytes free"]),
                 "Docker, Open vSwitch and this collection write there; their files stay as they were, and changes fail.",
-                "Make room: images that nothing needs, say, or old journals, which the last command deletes.",
+                "Make room. The last command deletes old journals.",
                 on(host, f"df -h {disk.get('path')}", "docker system df", "journalctl --vacuum-size=200M"),
                 rank=8,
             )
