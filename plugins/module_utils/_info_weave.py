@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.crosshost.overlay.plugins.module_utils import (
     _files,
     _info_listeners,
+    _info_ours,
     _info_secrets,
     _weave_args,
     _weave_host,
@@ -31,6 +32,7 @@ if t.TYPE_CHECKING:
 DNS_PORT = 53
 LOCAL_PORTS = (6781, 6782, 6784, 12375)  # metrics of the policy controller, status, API, proxy
 LOG_LINES = 40
+UNIT = "weave.service"  # what the guides to Weave Net have people write; it starts a router that Docker starts, too
 NO_VERSIONS = {"version": "", "api_min": "", "api_max": ""}
 
 
@@ -138,6 +140,6 @@ def read(section: Section) -> None:
     if not there(facts):
         section.problems.clear()  # Docker's own section tells of Docker
         return
-    section.facts.update(facts, log=[])
+    section.facts.update(facts, log=[], service=_info_ours.service(section, UNIT))
     if have is not None and have.container is not None:
         section.facts["log"] = log(section.cli("docker"), have)

@@ -68,7 +68,7 @@ options:
   wish:
     description:
       - What the overlay is meant to be, as V(network) (Docker network), V(topology), V(datapath), V(link) (the port in Docker's bridge), V(port) (of Weave
-        Net) and V(allow_overlap). All of it may be missing.
+        Net), V(service) (the unit of Open vSwitch) and V(allow_overlap). All of it may be missing.
     type: dict
     default: {}
   max_skew:

@@ -227,7 +227,10 @@ overlay:
           of their status.
       type: dict
     weave:
-      description: What M(crosshost.overlay.weave_info) returns, and V(log), the last 40 lines of the router. Empty on a host without Weave Net.
+      description:
+        - What M(crosshost.overlay.weave_info) returns, and V(log), the last 40 lines of the router. Empty on a host without Weave Net.
+        - V(service) has V(active) and V(enabled) of C(weave.service) as systemd calls them, empty where there is no such unit. This collection makes none;
+          it is what somebody else starts a router with.
       type: dict
     firewall:
       description:

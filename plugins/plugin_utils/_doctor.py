@@ -31,8 +31,8 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model im
     Case,
     Finding,
     diagnose,
-    listed,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed
 
 AREAS = (
     _doctor_host,

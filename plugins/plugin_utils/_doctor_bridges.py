@@ -10,26 +10,16 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_ovs import DEAD
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DEAD
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, matching, number
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import (
     Tunnel,
     bridge_of,
     circle,
     tunnels,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 STORM = (
     500.0  # broadcasts a second; in tests a storm made 6,000 to 10,000 packets, a mesh of idle hosts makes one or two
@@ -94,7 +84,7 @@ def _speeds(case: Case, ring: t.Sequence[Tunnel]) -> tuple[str, ...]:
             if (number(rate, "rx_pps") or 0) > STORM:
                 lines.append(f"{host}: {name}: {number(rate, 'rx_pps'):.0f} packets/s received")
                 break
-        lines += quoted(host, [line for line in texts(case.info(host), "kernel", "log") if OWN_ADDRESS.search(line)], 1)
+        lines += quoted(host, matching(OWN_ADDRESS, case.info(host), "kernel", "log"), 1)
     return tuple(lines)
 
 
@@ -119,13 +109,14 @@ def storm(case: Case) -> t.Iterator[Finding]:
             tuple(line for lines in loud.values() for line in lines[:2]),
             "Somewhere frames find a second way back: a second tunnel, a bridge that joins two networks, a container that bridges.",
             "Take one host's bridge out after the other until it is quiet: the last one is on the circle.",
-            tuple(
-                line
-                for host in loud
-                for line in on(host, "ovs-vsctl show", "ovs-appctl fdb/stats-show br-overlay", "bridge link")
-            ),
+            tuple(line for host in loud for line in on(host, "ovs-vsctl show", *_learned(case, host), "bridge link")),
             rank=16,
         )
+
+
+def _learned(case: Case, host: str) -> list[str]:
+    """How to see where addresses were learned: one that moves from port to port is on the circle."""
+    return [f"ovs-appctl fdb/show {bridge.get('name')}" for bridge in case.rows(host, "openvswitch", "bridges")]
 
 
 @rule("port-unprotected", unless=[*DEAD, "bridge-loop"])
@@ -164,11 +155,10 @@ def link_missing(case: Case) -> t.Iterator[Finding]:
         networks = [
             net for net in case.rows(host, "docker", "networks") if net.get("label") and net.get("driver") == "bridge"
         ]
-        marked = [bridge for bridge in case.rows(host, "openvswitch", "bridges") if bridge.get("mark")]
-        if not networks or not marked:
+        if not networks or not case.our_bridges(host):
             continue
         bridge = str(networks[0].get("bridge"))
-        link = next((item for item in case.rows(host, "interfaces") if item.get("name") == name), None)
+        link = case.interface(host, name)
         if link is None:
             why, line = f"{name} does not exist", f'Device "{name}" does not exist.'
         elif link.get("master") != bridge:
@@ -312,7 +302,9 @@ def datapath_userspace(case: Case) -> t.Iterator[Finding]:
                 f"the tunnels of {host} run in userspace, though its kernel could",
                 quoted(host, [f"{slow[0].bridge}: datapath_type netdev", f"kernel module openvswitch: {kernel}"]),
                 "Each packet goes through a process; the kernel's datapath is several times faster.",
-                f"If nothing speaks against it, set the datapath of {slow[0].bridge} to the kernel's.",
-                (site("ovs_gre", ovs_gre_datapath="system"),),
+                f"If nothing speaks against it, set the datapath of {slow[0].bridge} to the kernel's. No packet passes while that is done.",
+                (site("ovs_gre", ovs_gre_datapath="system"),)
+                if slow[0].owner
+                else on(host, f"ovs-vsctl set Bridge {slow[0].bridge} datapath_type=system"),
                 rank=70,
             )

@@ -10,19 +10,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    dig,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, number, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import RESTARTED, listed, on, quoted, site
 
 POLICY = re.compile(r"^(-P FORWARD|:FORWARD)\b|policy drop", re.IGNORECASE)
 BRIDGED = "net.bridge.bridge-nf-call-iptables"
@@ -96,7 +87,7 @@ def forward_drop(case: Case) -> t.Iterator[Finding]:
             for (tool, text, dummy), dummy_traffic in blocks(case, host, "forward").items()
             if POLICY.search(text)
         ]
-        filters = case.part(host, "firewall", "filters") or case.part(host, "filters")
+        filters = _filters(case, host)
         if not found:
             found = _policies(case, host, filters)
         if not found:
@@ -115,7 +106,7 @@ def forward_drop(case: Case) -> t.Iterator[Finding]:
                 if program.endswith("legacy")
                 else ""
             ),
-            "Let site.yml open the way for the overlay's bridge, or set the policy back.",
+            "Let site.yml open the way for the overlay's bridge; or set the policy back, and then this host forwards whatever comes.",
             (site("peer_firewall"), *on(host, f"{program} -S FORWARD", f"{program} -P FORWARD ACCEPT")),
             rank=20,
         )
@@ -173,7 +164,7 @@ def chains_missing(case: Case) -> t.Iterator[Finding]:
             quoted(host, [f"iptables: No chain/target/match by that name: {chain}" for chain in missing]),
             "A firewall was started, reloaded or flushed after Docker and took them away. Published ports, the way out of containers and new "
             "containers fail.",
-            "Have Docker make them again; a restart does so.",
+            f"Have Docker make them again; a restart does so. {RESTARTED}",
             (*on(host, "systemctl restart docker"), site("docker_engine,peer_firewall", [host])),
             rank=17,
         )
@@ -195,17 +186,21 @@ def firewalld_zone(case: Case) -> t.Iterator[Finding]:
             f"firewalld on {host} does not know Docker's bridges",
             quoted(host, ["firewall-cmd --get-zone-of-interface=docker0: no zone"]),
             "firewalld was started after Docker, which put nothing into its zone 'docker'; firewalld refuses what comes from containers.",
-            "Restart Docker, which then tells firewalld of its bridges.",
+            f"Restart Docker, which then tells firewalld of its bridges. {RESTARTED}",
             on(host, "systemctl restart docker", "firewall-cmd --get-active-zones"),
             rank=37,
         )
+
+
+def _filters(case: Case, host: str) -> Facts:
+    return case.part(host, "firewall", "filters") or case.part(host, "filters")
 
 
 @rule("legacy-and-nft", unless=["forward-drop", "firewall-blocks", "firewall-one-way"])
 def legacy_and_nft(case: Case) -> t.Iterator[Finding]:
     """Two generations of iptables, each with rules of its own."""
     for host in case.read:
-        filters = case.part(host, "firewall", "filters") or case.part(host, "filters")
+        filters = _filters(case, host)
         nft, legacy = number(filters, "backends", "nft_rules"), number(filters, "backends", "legacy_rules")
         if not nft or not legacy:
             continue

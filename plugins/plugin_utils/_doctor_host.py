@@ -9,20 +9,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    dig,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import dig, number, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import RESTARTED, listed, on, quoted, site
 
-GONE = ("host-unreachable", "host-not-read")
 FULL = 64 * 2**20  # bytes; below, packages and images fail
 FULL_PART = 0.02  # of a file system that is small on purpose
 HANGS = ("did not end within", "timed out", "timeout", "deadline exceeded")
@@ -142,7 +132,7 @@ def docker_hangs(case: Case) -> t.Iterator[Finding]:
             f"Docker on {host} does not answer",
             quoted(host, [error]),
             "dockerd runs and hangs: often it waits for a network plugin whose socket nobody serves any more, or for its disk.",
-            "See what it waits for, then restart it.",
+            f"See what it waits for, then restart it. {RESTARTED}",
             on(
                 host,
                 "journalctl -u docker -n 50 --no-pager",
@@ -218,7 +208,7 @@ def ovs_database_down(case: Case) -> t.Iterator[Finding]:
             quoted(host, _ovs_errors(case, host) or ["ovsdb-server does not answer"]),
             "ovsdb-server is stopped or was killed. Tunnels may go on carrying packets until ovs-vswitchd ends, too, and nothing can be changed.",
             "Restart Open vSwitch; bridges and tunnels are in its database.",
-            on(host, "systemctl restart openvswitch-switch", "ovs-vsctl show"),
+            on(host, f"systemctl restart {_service(case)}", "ovs-vsctl show"),
             rank=14,
         )
 
@@ -238,9 +228,14 @@ def ovs_vswitchd_down(case: Case) -> t.Iterator[Finding]:
             quoted(host, _ovs_errors(case, host) or ["ovs-vswitchd does not answer"]),
             "The daemon that moves the packets has died or was stopped; the database still shows all ports as if they were well.",
             "Restart Open vSwitch, and look why it ended.",
-            on(host, "systemctl restart openvswitch-switch", "tail -n 30 /var/log/openvswitch/ovs-vswitchd.log"),
+            on(host, f"systemctl restart {_service(case)}", "tail -n 30 /var/log/openvswitch/ovs-vswitchd.log"),
             rank=14,
         )
+
+
+def _service(case: Case) -> str:
+    """The unit of Open vSwitch, which distributions call differently."""
+    return str(case.wish.get("service") or "openvswitch-switch")
 
 
 def _ovs_errors(case: Case, host: str) -> list[str]:
@@ -276,7 +271,7 @@ def disk_full(case: Case) -> t.Iterator[Finding]:
                 f"the disk of {host} is full at {disk.get('path')}",
                 quoted(host, [f"{disk.get('path')}: {free:.0f} of {total:.0f} bytes free"]),
                 "Docker, Open vSwitch and this collection write there; their files stay as they were, and changes fail.",
-                "Make room.",
+                "Make room. The last command deletes old journals.",
                 on(host, f"df -h {disk.get('path')}", "docker system df", "journalctl --vacuum-size=200M"),
                 rank=8,
             )

@@ -10,17 +10,9 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    listed,
-    mapping,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import addresses, bare, mapping
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 # Bridges and tunnels have made-up addresses that clones may share; these are cards.
 CARDS = ("ether", "veth", "bond", "vlan", "macvlan")
@@ -84,10 +76,13 @@ def machine_id_clone(case: Case) -> t.Iterator[Finding]:
             tuple(f"{host}: /etc/machine-id: {ident}" for host in hosts),
             "Names of routers, DHCP leases and the MAC addresses of bridges are made of it, so clones may get the same ones.",
             f"Give {listed(hosts[1:])} a machine-id of their own, and reboot them.",
+            # Without D-Bus' copy, from which the same id would be taken again.
             tuple(
                 line
                 for host in hosts[1:]
-                for line in on(host, "rm /etc/machine-id && systemd-machine-id-setup && reboot")
+                for line in on(
+                    host, "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup && reboot"
+                )
             ),
             rank=40,
         )
@@ -118,10 +113,9 @@ def _held(case: Case) -> t.Iterator[Finding]:
             host
             for host in case.read
             if any(
-                text.split("/")[0] == address
+                address in addresses(interface)
                 for interface in case.rows(host, "interfaces")
                 if interface.get("kind") != "bridge"
-                for text in texts(interface, "addresses")
             )
         ]
         others = [host for host in holders if host != owner and case.addresses.get(host) != address]
@@ -148,7 +142,7 @@ def container_twice(case: Case) -> t.Iterator[Finding]:
         for container in case.rows(host, "docker", "containers"):
             for network, address in mapping(container, "addresses").items():
                 if network in names and address and container.get("running", True):
-                    held.append((f"{host}/{container.get('name')}", str(address).partition("/")[0]))
+                    held.append((f"{host}/{container.get('name')}", bare(address)))
     for address, holders in _holders(held).items():
         hosts = list(dict.fromkeys(holder.split("/", 1)[0] for holder in holders))
         if len(hosts) < 2:

@@ -10,17 +10,11 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    number,
-    on,
-    quoted,
-    rule,
-    texts,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import NO_DOCKER, parsed
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, matching, number
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import parsed
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, quoted
 
 CONNTRACK_FULL = re.compile(r"nf_conntrack: table full", re.IGNORECASE)
 NEIGHBOURS_FULL = re.compile(r"neighbou?r table overflow", re.IGNORECASE)
@@ -101,7 +95,7 @@ def ip_forward(case: Case) -> t.Iterator[Finding]:
 def neighbours(case: Case) -> t.Iterator[Finding]:
     """More neighbours than the kernel keeps."""
     for host in case.read:
-        said = [line for line in texts(case.info(host), "kernel", "log") if NEIGHBOURS_FULL.search(line)]
+        said = matching(NEIGHBOURS_FULL, case.info(host), "kernel", "log")
         full = number(case.info(host), "kernel", "table_fulls") or 0
         limit = case.get(host, "kernel", "sysctls", "net.ipv4.neigh.default.gc_thresh3")
         # The counter starts with the machine and tells nothing of today, but where the limit is less than the kernel's own.
@@ -133,7 +127,7 @@ def conntrack(case: Case) -> t.Iterator[Finding]:
             number(sysctls, "net.netfilter.nf_conntrack_count"),
             number(sysctls, "net.netfilter.nf_conntrack_max"),
         )
-        said = [line for line in texts(case.info(host), "kernel", "log") if CONNTRACK_FULL.search(line)]
+        said = matching(CONNTRACK_FULL, case.info(host), "kernel", "log")
         full = bool(count is not None and most and count >= most * NEARLY)
         if not full and not (said and case.failing(host)):
             continue

@@ -10,13 +10,13 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
-Facts = t.Mapping[str, t.Any]
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, addresses, bare, dig, rows
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import for_weave
+
 SEVERITIES = ("error", "warning", "note")
 ANYTHING = "*"  # whatever keeps packets from arriving
 DEEP = 50  # rank; what is beyond is seen in packets only
 BESIDE = ("clock-skew", "machine-id-clone")  # errors that keep no packet from arriving
-SITE = "ansible-playbook crosshost.overlay.site"
-VERIFY = "ansible-playbook crosshost.overlay.verify"
 
 
 @dataclass(frozen=True)
@@ -107,30 +107,31 @@ class Case:
         if backend == "weave":
             return bool(self.get(host, "weave", "container") or self.get(host, "weave", "record"))
         networks = any(net.get("label") for net in self.rows(host, "docker", "networks") if net.get("name") != "weave")
-        bridges = any(bridge.get("mark") for bridge in self.rows(host, "openvswitch", "bridges"))
-        return networks or bridges or bool(self.get(host, "slices", "slices"))
+        return networks or bool(self.our_bridges(host)) or bool(self.get(host, "slices", "slices"))
+
+    def our_bridges(self, host: str) -> list[Facts]:
+        """Return the bridges of Open vSwitch on a host that this collection made."""
+        return [bridge for bridge in self.rows(host, "openvswitch", "bridges") if bridge.get("mark")]
+
+    def interface(self, host: str, name: str) -> Facts | None:
+        """Return an interface of a host, None if there is none of that name."""
+        return next((item for item in self.rows(host, "interfaces") if item.get("name") == name), None)
+
+    def holders(self, address: str) -> list[str]:
+        """Return the hosts that have an address on one of their interfaces."""
+        return [host for host in self.read if any(address in addresses(item) for item in self.rows(host, "interfaces"))]
 
     def host_of(self, address: str) -> str | None:
         """Return the host that has an address, None when none or several do."""
-        plain = address.split("/")[0]
-        owners = [host for host, given in self.addresses.items() if given == plain]
-        if not owners:
-            owners = [
-                host
-                for host in self.read
-                if any(
-                    text.split("/")[0] == plain
-                    for interface in self.rows(host, "interfaces")
-                    for text in texts(interface, "addresses")
-                )
-            ]
+        plain = bare(address)
+        owners = [host for host, given in self.addresses.items() if given == plain] or self.holders(plain)
         return owners[0] if len(owners) == 1 else None
 
     def carrier(self, host: str) -> Facts:
         """Return the interface with the underlay address of a host, empty if there is none."""
         address = self.addresses.get(host)
         for interface in self.rows(host, "interfaces"):
-            if address and any(text.split("/")[0] == address for text in texts(interface, "addresses")):
+            if address and address in addresses(interface):
                 return interface
         return {}
 
@@ -169,6 +170,8 @@ def diagnose(case: Case, rules: t.Sequence[Rule] | None = None) -> tuple[Finding
         except Exception as exc:  # a rule that is wrong itself must not hide what the others see
             found.append((each, _broken(each, exc)))
     kept = [finding for each, finding in found if not _explained(each, finding, [other for dummy, other in found])]
+    if case.expects("weave") and not case.expects("ovs_gre"):
+        kept = [replace(finding, commands=tuple(map(for_weave, finding.commands))) for finding in kept]
     unique = {(finding.id, finding.hosts, finding.summary): finding for finding in kept}
     return tuple(sorted(unique.values(), key=order))
 
@@ -203,68 +206,3 @@ def _broken(each: Rule, exc: Exception) -> Finding:
         "Report it, with overlay_report.json; the other findings stand.",
         rank=99,
     )
-
-
-def dig(value: t.Any, *path: str) -> t.Any:
-    """Follow keys as far as they lead, else None."""
-    for key in path:
-        value = value.get(key) if isinstance(value, t.Mapping) else None
-    return value
-
-
-def mapping(value: t.Any, *path: str) -> Facts:
-    """Return a mapping, empty when there is none."""
-    found = dig(value, *path)
-    return found if isinstance(found, t.Mapping) else {}
-
-
-def rows(value: t.Any, *path: str) -> list[Facts]:
-    """Return the mappings in a list, empty when there is none."""
-    found = dig(value, *path)
-    return [item for item in found if isinstance(item, t.Mapping)] if isinstance(found, (list, tuple)) else []
-
-
-def texts(value: t.Any, *path: str) -> list[str]:
-    """Return a list of texts (a text of several lines counts as one), empty when there is none."""
-    found = dig(value, *path)
-    if isinstance(found, str):
-        return found.splitlines()
-    return [str(item) for item in found] if isinstance(found, (list, tuple)) else []
-
-
-def number(value: t.Any, *path: str) -> float | None:
-    """Return a number, also one written as a text; None for anything else."""
-    found = dig(value, *path)
-    try:
-        return None if found is None or isinstance(found, bool) else float(found)
-    except (TypeError, ValueError):
-        return None
-
-
-def quoted(host: str, lines: t.Iterable[str], most: int = 5) -> tuple[str, ...]:
-    """Put the host in front of each line, for the evidence; of many lines the last ones."""
-    return tuple(f"{host}: {line.strip()}" for line in [line for line in lines if line.strip()][-most:])
-
-
-def listed(hosts: t.Sequence[str], most: int = 6) -> str:
-    """Name hosts in a sentence."""
-    names = list(hosts)
-    if len(names) > most:
-        return ", ".join(names[:most]) + f" and {len(names) - most} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def on(host: str, *commands: str) -> tuple[str, ...]:
-    """Write shell commands for a host."""
-    return tuple(f"{host}$ {command}" for command in commands)
-
-
-def site(tags: str = "", limit: t.Sequence[str] = (), **options: str) -> str:
-    """Write the call of the playbook that repairs."""
-    words = [SITE, f"--tags {tags}" if tags else "", f"--limit {','.join(limit)}" if limit else ""]
-    return " ".join([word for word in words if word] + [f"-e {key}={value}" for key, value in options.items()])
-
-
-def changed(finding: Finding, **values: t.Any) -> Finding:
-    """Return a finding with other values."""
-    return replace(finding, **values)

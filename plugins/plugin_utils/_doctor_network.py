@@ -12,21 +12,12 @@ import itertools
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _mtu
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    listed,
-    number,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, number, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import Tunnel, tunnels
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import MADE_ANEW, listed, on, quoted, site
 
-NO_DOCKER = ("docker-stopped", "docker-hangs", "docker-missing", "overlay-absent", "host-not-read")
 WEAVE_OVERHEAD = 84  # as in _weave_plan: IPv4, UDP, VXLAN, Ethernet, and ESP
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -87,7 +78,7 @@ def mtu_too_large(case: Case) -> t.Iterator[Finding]:
             f"A tunnel adds {overhead} bytes to each packet; full-size packets are dropped or cut in pieces, so connections hang once data flows.",
             f"Raise the MTU of {card} on {narrow} again, or lower the overlay's to {fits}."
             if changed
-            else f"Lower the overlay's MTU to {fits}.",
+            else f"Lower the overlay's MTU to {fits}. {MADE_ANEW}",
             (
                 on(narrow, f"ip link set dev {card} mtu {usual}")
                 if changed
@@ -125,7 +116,7 @@ def _overlay(case: Case, host: str) -> tuple[int, str, int]:
         )
     links = case.rows(host, "weave", "router", "connections")
     if any(link.get("mode") == "fastdp" for link in links):
-        bridge = next((item for item in case.rows(host, "interfaces") if item.get("name") == "weave"), {})
+        bridge = case.interface(host, "weave")
         encrypted = any(link.get("encrypted") for link in links)
         return int(number(bridge, "mtu") or 0), "the bridge weave", WEAVE_OVERHEAD if encrypted else WEAVE_OVERHEAD - 34
     return 0, "", 0
@@ -148,7 +139,7 @@ def mtu_differs(case: Case) -> t.Iterator[Finding]:
         f"the overlay's MTU is not the same on all hosts: {listed([f'{size} on {host}' for host, size in known.items()])}",
         tuple(f"{host}: {sizes[host][1]}: mtu {size}" for host, size in known.items()),
         "A container behind the larger one sends packets that the smaller one's bridge drops without a word.",
-        f"Give {listed(odd)} the MTU {usual}.",
+        f"Give {listed(odd)} the MTU {usual}. {MADE_ANEW}",
         (site(overlay_mtu=str(usual), ovs_gre_network_recreate="true"),),
         rank=38,
     )
@@ -188,8 +179,8 @@ def _overlaps(case: Case, host: str, pool: Network, devices: set[str], names: se
                 "Packets to these addresses take the other way and never reach a container."
                 if inner
                 else "Containers hide the machines behind that route from this host, or the other way round.",
-                "Remove the route, or choose another pool for the overlay.",
-                (*on(host, f"ip route show to match {other.network_address}"), site(overlay_pool="10.99.0.0/16")),
+                "Remove the route, or choose another pool for the overlay (overlay_pool), where all containers then get other addresses.",
+                on(host, f"ip route show to match {other.network_address}"),
                 rank=22,
             )
     bridges = {str(route.get("dst")) for route in case.rows(host, "routes")}
@@ -230,7 +221,7 @@ def slices_overlap(case: Case) -> t.Iterator[Finding]:
                 for host in (first, second)
             ),
             "Containers on the two hosts get the same addresses, and both hosts have the same gateway address; answers come from the wrong one.",
-            f"Give {second} a slice of its own: set overlay_slice of {second} in the inventory, and have its network made anew.",
+            f"Give {second} a slice of its own: set overlay_slice of {second} in the inventory, and have its network made anew. {MADE_ANEW}",
             (site(ovs_gre_network_recreate="true"),),
             rank=21,
         )
@@ -262,7 +253,9 @@ def network_missing(case: Case) -> t.Iterator[Finding]:
             "Containers cannot join the overlay on this host."
             if foreign is None
             else "Somebody made a network of that name by hand; containers on it reach their own host only.",
-            "Make it." if foreign is None else "Rename or remove that one, then make the overlay's.",
+            "Make it."
+            if foreign is None
+            else "Remove that one (Docker refuses while containers use it), or give the overlay's another name (overlay_network_name), then make that.",
             (site("ovs_gre", [host]),)
             if foreign is None
             else (*on(host, f"docker network rm {name}"), site("ovs_gre", [host])),

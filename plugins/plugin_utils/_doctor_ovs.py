@@ -10,16 +10,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
-    dig,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DEAD
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import dig, matching, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels import (
     Tunnel,
     bridge_of,
@@ -27,9 +20,10 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_tunnels 
     readable,
     tunnels,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, quoted, site
 
-DEAD = ("ovs-vswitchd-down", "ovs-database-down", "ovs-missing", "host-unreachable", "host-not-read")
 NO_KERNEL = re.compile(r"Address family not supported|Operation not supported|No such device or address", re.IGNORECASE)
+MODULE = {"ip6gre": "ip6_gre"}  # modules of the kernel that have another name than the type of tunnel
 KNOWN = (
     *("remote_ip", "local_ip", "key", "in_key", "out_key", "tos", "ttl", "df_default", "csum", "seq", "packet_type"),
     *("egress_pkt_mark", "dst_port", "exts", "psk", "remote_cert", "remote_name", "local_name", "pmtud"),
@@ -50,7 +44,7 @@ def named(tunnel: Tunnel) -> str:
 def words(case: Case, tunnel: Tunnel) -> tuple[str, ...]:
     """What ovs-vswitchd's log says of a tunnel."""
     name = re.compile(rf"(?<![\w-]){re.escape(tunnel.name)}(?![\w-])")
-    log = [line for line in texts(case.info(tunnel.host), "openvswitch", "log") if name.search(line)]
+    log = matching(name, case.info(tunnel.host), "openvswitch", "log")
     return quoted(tunnel.host, log, 2)
 
 
@@ -148,7 +142,8 @@ def gre_one_way(case: Case) -> t.Iterator[Finding]:
         peer = str(tunnel.peer)
         address = tunnel.local or case.addresses.get(tunnel.host) or "<address>"
         key = f" options:key={tunnel.key('in')}" if tunnel.key("in") != "0" else ""
-        flag = f" -- set Port {tunnel.host} protected=true" if tunnel.protected else ""
+        port = f"to-{tunnel.host}"[:15]  # the kernel takes no longer names
+        flag = f" -- set Port {port} protected=true" if tunnel.protected else ""
         yield Finding(
             "gre-one-way",
             "error",
@@ -161,8 +156,7 @@ def gre_one_way(case: Case) -> t.Iterator[Finding]:
             if tunnel.owner
             else on(
                 peer,
-                f"ovs-vsctl add-port {tunnel.bridge} to-{tunnel.host} -- set Interface to-{tunnel.host} type={tunnel.type} "
-                f"options:remote_ip={address}{key}{flag}".replace(f"Port {tunnel.host}", f"Port to-{tunnel.host}"),
+                f"ovs-vsctl add-port {tunnel.bridge} {port} -- set Interface {port} type={tunnel.type} options:remote_ip={address}{key}{flag}",
             ),
             rank=31,
         )
@@ -186,11 +180,7 @@ def tunnel_missing(case: Case) -> t.Iterator[Finding]:
     found = [tunnel for tunnel in tunnels(case) if tunnel.owner]
     if any(not tunnel.protected for tunnel in found):
         return  # a hub, whose spokes have no tunnels between them; or a fault that another rule names
-    ours = [
-        host
-        for host in case.read
-        if readable(case, host) and any(bridge.get("mark") for bridge in case.rows(host, "openvswitch", "bridges"))
-    ]
+    ours = [host for host in case.read if readable(case, host) and case.our_bridges(host)]
     for at, first in enumerate(ours):
         for second in ours[at + 1 :]:
             if any({tunnel.host, tunnel.peer} == {first, second} for tunnel in found):
@@ -261,7 +251,10 @@ def kernel_without(case: Case) -> t.Iterator[Finding]:
             + tuple(tunnel.line() for tunnel in dead[:1]),
             "With the kernel's datapath, tunnels are devices of the kernel. This one was built, or installed, without them.",
             "Install the kernel's full set of modules, or use Open vSwitch's userspace datapath with a card of its own.",
-            (*on(host, f"modprobe openvswitch && modprobe {dead[0].type}"), site("ovs_gre", ovs_gre_datapath="netdev")),
+            (
+                *on(host, f"modprobe openvswitch && modprobe {MODULE.get(dead[0].type, dead[0].type)}"),
+                site("ovs_gre", ovs_gre_datapath="netdev"),
+            ),
             rank=18,
         )
 

@@ -11,14 +11,8 @@ import functools
 import typing as t
 from collections import Counter
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    ANYTHING,
-    Case,
-    Finding,
-    on,
-    rule,
-    site,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import ANYTHING, Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, site
 
 # fault of a pair: (id, what happens, why that may be)
 FAULTS: dict[str, tuple[str, str, str]] = {
@@ -75,9 +69,15 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "storm": ("storm", "broadcasts of {source} come back from {target}", "There is a loop somewhere."),
 }
+# What happens if it is containers that were there already, and why that may be; their pairs are counted, and have no other fault.
+CONTAINERS = {
+    "loss": "no container of {source} gets an answer from one of {target}",
+    "partial_loss": "some containers of {source} get no answer from some of {target}",
+}
+CONTAINERS_WHY = "A container with another address than it ought to have, one that filters packets, or a fault of the overlay itself."
 STEPS: dict[str, tuple[str, ...]] = {
-    "tcp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
-    "udp": ("ethtool -k eth0 | grep -E 'checksum|segmentation'",),
+    "tcp": ("ethtool -k {card} | grep -E 'checksum|segmentation'",),
+    "udp": ("ethtool -k {card} | grep -E 'checksum|segmentation'",),
     "loss": ("tcpdump -c 20 -ni any 'proto 47 or udp port 4789 or udp port 6784'",),
     "name": ("weave status dns", "docker logs --tail 30 weave"),
 }
@@ -93,13 +93,15 @@ def fault_of(pair: t.Any) -> str:
 
 def _said(case: Case, name: str) -> t.Iterator[Finding]:
     """One finding for each kind of failure, on the host that most of its pairs have in common."""
-    groups: dict[str, list[t.Any]] = {}
+    groups: dict[tuple[str, bool], list[t.Any]] = {}
     for pair in case.pairs:
         fault = fault_of(pair)
         if fault and FAULTS.get(fault, FAULTS["loss"])[0] == name and not (fault == "not_run" and _gone(case, pair)):
-            groups.setdefault(fault, []).append(pair)
-    for fault, pairs in groups.items():
+            groups.setdefault((fault, getattr(pair, "kind", "") == "container"), []).append(pair)
+    for (fault, there_already), pairs in groups.items():
         dummy_id, happens, why = FAULTS.get(fault, FAULTS["loss"])
+        if there_already:
+            happens, why = CONTAINERS.get(fault, happens), CONTAINERS_WHY
         counts = Counter(host for pair in pairs for host in dict.fromkeys((pair.source, pair.target)))
         hosts = sorted(counts, key=lambda host: (-counts[host], host))
         first = pairs[0]
@@ -115,9 +117,15 @@ def _said(case: Case, name: str) -> t.Iterator[Finding]:
             tuple(f"{pair.source}: -> {pair.target} ({pair.target_address}): {pair.reason}" for pair in pairs[:SHOWN]),
             why,
             str(getattr(first, "remedy", "")) or "Look at both hosts.",
-            tuple(line for host in hosts[:2] for line in on(host, *STEPS.get(fault, ()))) or (site(),),
-            rank=80,
+            tuple(line for host in hosts[:2] for line in on(host, *_steps(case, host, fault))) or (site(),),
+            rank=81 if there_already else 80,
         )
+
+
+def _steps(case: Case, host: str, fault: str) -> list[str]:
+    """What to look at on a host; its card is the one with the underlay address."""
+    card = str(case.carrier(host).get("name") or "<card>")
+    return [step.replace("{card}", card) for step in STEPS.get(fault, ())]
 
 
 def _gone(case: Case, pair: t.Any) -> bool:

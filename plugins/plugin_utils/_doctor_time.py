@@ -10,18 +10,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _clock_compare
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    listed,
-    on,
-    quoted,
-    rule,
-    site,
-    texts,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 
 def _time(case: Case, host: str) -> Facts:
@@ -79,10 +70,16 @@ def clock_skew(case: Case) -> t.Iterator[Finding]:
             f"{host.name}: {host.offset:+.6f} s against the controller, +/- {host.bound:.6f} s" for host in report.hosts
         ),
         f"{' and '.join(report.pair)} are {report.skew:.1f} s apart. Weave Net's routers refuse each other at 900 s; TLS, leases and logs suffer before.",
-        "Bring the clocks together.",
-        (site("clock"), *(line for name in wrong[:1] for line in on(name, "timedatectl", "chronyc -a makestep"))),
+        "Bring the clocks together. A clock that is set at once jumps for all programs of its host.",
+        (site("clock"), *(line for name in wrong[:1] for line in on(name, "timedatectl", *_steps(case, name)))),
         rank=24,
     )
+
+
+def _steps(case: Case, host: str) -> list[str]:
+    """How its time daemon sets the clock at once; none for a host without one."""
+    daemon = str(_time(case, host).get("daemon") or "")
+    return [] if not daemon else ["chronyc makestep"] if daemon == "chrony" else [f"systemctl restart {daemon}"]
 
 
 @rule("time-daemons-two")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Facts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case
 
 TUNNELS = ("gre", "ip6gre", "vxlan", "geneve", "stt", "erspan", "ip6erspan", "lisp", "gtpu")
 

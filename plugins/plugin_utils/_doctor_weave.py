@@ -10,19 +10,16 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    mapping,
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER, ROOTS
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, mapping, texts
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import (
     on,
     quoted,
-    rule,
+    sentence,
     site,
-    texts,
+    teardown,
 )
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import NO_DOCKER
 
 STATES = ("exited", "dead", "created", "paused", "restarting", "removing")
 
@@ -55,17 +52,6 @@ def _said(case: Case, kind: str) -> t.Iterator[tuple[str, list[str]]]:
         lines = [line for line in words(case, host) if _weave_faults.kind_of_launch(line) == kind]
         if lines:
             yield host, lines
-
-
-ROOTS = (
-    *NO_DOCKER,
-    "weave-foreign-container",
-    "weave-database-damaged",
-    "weave-bridge-state",
-    "weave-api-version",
-    "weave-two-starters",
-    "port-taken",
-)
 
 
 @rule("weave-router-state", unless=ROOTS)
@@ -111,7 +97,7 @@ def router_state(case: Case) -> t.Iterator[Finding]:
             )
             + quoted(host, [hint]),
             "Containers of this host reach nobody else, and its peers keep trying. Docker restarts a router that died, not one that was stopped.",
-            remedy[0].upper() + remedy[1:] + ("" if remedy.endswith(".") else "."),
+            sentence(remedy),
             (*steps, site("weave")),
             rank=20,
         )
@@ -148,15 +134,9 @@ def database(case: Case) -> t.Iterator[Finding]:
             f"the address database of Weave Net is damaged or in use on {host}",
             quoted(host, lines, 2),
             "The router opens /weavedb/weavedata.db (in the container weavedb) when it starts, and ends if it cannot.",
-            str(_weave_faults.launch_remedy(lines[-1]) or "End what holds it.").capitalize() + ".",
-            (
-                *on(
-                    host,
-                    "docker ps --all --filter volume=/weavedb",
-                    "docker run --rm --volumes-from weavedb busybox ls -l /weavedb",
-                ),
-                site("weave", [host], weave_reset_force="true"),
-            ),
+            "See what else uses it, and end that. If nothing does, it is damaged: give it up with a teardown of this host, which removes "
+            "the router's record of addresses, so its peers have to take them over (weave rmpeer on one of them); site.yml starts it anew.",
+            (*on(host, "docker ps --all --filter volume=/weavedb", "docker logs --tail 30 weave"), *reset(host)),
             rank=18,
         )
 
@@ -172,13 +152,16 @@ def bridge(case: Case) -> t.Iterator[Finding]:
             f"the bridge 'weave' on {host} is not as the router needs it",
             quoted(host, lines, 2),
             "It was made by another way of launching (with or without the fast datapath), or one of its links was deleted by hand.",
-            "Reset this host and launch again; its containers get new addresses.",
-            (
-                f"ansible-playbook crosshost.overlay.teardown -e overlay_backend=weave --limit {host}",
-                site(limit=[host]),
-            ),
+            "Reset this host and launch again. As no router runs that could give its addresses to the peers, they have to take them over "
+            "(weave rmpeer on one of them); its containers get new ones.",
+            reset(host),
             rank=18,
         )
+
+
+def reset(host: str) -> tuple[str, str]:
+    """Take Weave Net away from a host whose router does not run, and set it up again, with all that the teardown took back."""
+    return teardown(host, weave_reset_force="true"), site(limit=[host])
 
 
 @rule("weave-two-starters", unless=NO_DOCKER)
@@ -186,21 +169,24 @@ def two_starters(case: Case) -> t.Iterator[Finding]:
     """systemd and Docker both start the router."""
     for host in users(case):
         policy = str(dig(weave(case, host), "container", "restart_policy") or "no")
-        units = {**mapping(weave(case, host), "units"), **(case.part(host, "ours", "units"))}
-        unit = units.get("weave.service")
-        enabled = isinstance(unit, t.Mapping) and (
-            unit.get("enabled") in ("enabled", True) or unit.get("active") == "active"
-        )
-        if policy in ("no", "") or not enabled:
+        unit = mapping(weave(case, host), "service")
+        enabled, active = str(unit.get("enabled") or ""), str(unit.get("active") or "")
+        if policy in ("no", "") or not (enabled.startswith("enabled") or active in ("active", "activating")):
             continue
         yield Finding(
             "weave-two-starters",
             "error" if state(case, host) in STATES else "warning",
             (host,),
             f"both Docker and weave.service start the router on {host}",
-            quoted(host, [f"weave: restart policy {policy}", "weave.service: enabled"]),
+            quoted(
+                host,
+                [
+                    f"weave: restart policy {policy}",
+                    f"weave.service: {enabled or 'not enabled'}, {active or 'inactive'}",
+                ],
+            ),
             "After a boot the two race; the loser leaves the bridge half made ('Inconsistent bridge state').",
-            "Leave it to Docker.",
-            on(host, "systemctl disable --now weave.service"),
+            "Leave it to Docker: disable the unit. Stopping it may stop the router, too; site.yml starts that again.",
+            (*on(host, "systemctl disable --now weave.service"), site("weave", [host])),
             rank=19,
         )

@@ -11,21 +11,18 @@ import re
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults, _weave_versions
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Finding,
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import (
+    addresses,
     dig,
-    listed,
+    matching,
     number,
-    on,
-    quoted,
     rows,
-    rule,
-    site,
     texts,
 )
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_network import NO_DOCKER
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import state, users, weave, words
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import listed, on, quoted, site
 
 TLS = re.compile(r"unable to detect proxy TLS configuration|cannot locate running docker daemon", re.IGNORECASE)
 PLUGIN = re.compile(r"(weavemesh|weave).{0,40}(plugin|not found)|plugin.{0,60}weave", re.IGNORECASE)
@@ -63,7 +60,7 @@ def api(case: Case) -> t.Iterator[Finding]:
 def tls(case: Case) -> t.Iterator[Finding]:
     """The script looks for the TLS options of dockerd, and does not find them."""
     for host in users(case):
-        lines = [line for line in texts(weave(case, host), "log") if TLS.search(line)]
+        lines = matching(TLS, weave(case, host), "log")
         # The script looks at the running dockerd; a launch that found nothing leaves no router.
         hidden = case.get(host, "docker", "tls", "enabled") is True and not dig(weave(case, host), "container")
         if not lines and not (hidden and weave(case, host).get("installed")):
@@ -137,8 +134,15 @@ def entrypoint(case: Case) -> t.Iterator[Finding]:
                 host, [f"{item.get('name')}: {item.get('error') or 'entry point /w/w, no such file'}" for item in left]
             ),
             "They were made through Weave Net's proxy, which put its own program in front of theirs; it went away with the router.",
-            "Make these containers anew, without the proxy.",
-            on(host, *(f"docker rm {name} && docker run --name {name} ..." for name in names[:5])),
+            "Make these containers anew, without the proxy, as 'docker inspect' shows that they were made; remove the old ones when nothing in them is needed.",
+            on(
+                host,
+                *(
+                    step
+                    for name in names[:5]
+                    for step in (f"docker inspect {name}", f"docker rename {name} {name}-old")
+                ),
+            ),
             rank=46,
         )
 
@@ -186,5 +190,4 @@ def port_taken(case: Case) -> t.Iterator[Finding]:
 
 
 def _docker_bridge(case: Case, host: str) -> list[str]:
-    found = next((item for item in case.rows(host, "interfaces") if item.get("name") == "docker0"), {})
-    return [text.split("/")[0] for text in texts(found, "addresses")]
+    return addresses(case.interface(host, "docker0"))

@@ -14,23 +14,12 @@ from types import SimpleNamespace
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_faults
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_report import Connection
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_host import GONE
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    mapping,
-    number,
-    on,
-    rows,
-    rule,
-    site,
-)
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import ROOTS, users, weave
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DOWN, WALLS
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, mapping, number, rows
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import users, weave
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, sentence, site
 
-DOWN = (*GONE, *ROOTS, "weave-router-state")
-WALLS = ("firewall-blocks", "firewall-one-way")
 BENIGN = re.compile(r"cannot connect to ourself|Multiple connections to", re.IGNORECASE)
 BLANK: dict[str, t.Any] = {
     "address": "",
@@ -118,7 +107,7 @@ def remedy(link: Link) -> str:
     """The remedy that the collection's modules name, too."""
     kind = {"timeout": "i/o timeout", "udp": "UDP heartbeat"}.get(link.kind, link.line)
     text = _weave_faults.remedy_for_link(kind, link.other, link.port) or "See 'docker logs weave' on both hosts"
-    return text[0].upper() + text[1:] + "."
+    return sentence(text)
 
 
 def simple(
@@ -228,7 +217,7 @@ def version(case: Case) -> t.Iterator[Finding]:
         "the routers of {host} and {peer} speak no common version of their protocol",
         "One of them is much older.",
         26,
-        site("weave", weave_version="2.9.0"),
+        site("weave", weave_image_source="rajchaudhuri", weave_version="2.9.0"),
     )
 
 
@@ -278,7 +267,8 @@ def sleeve(case: Case) -> t.Iterator[Finding]:
                 f"packets between {host} and {peer} take the slow way (sleeve)",
                 (line(host, item),),
                 "The router gave the fast datapath up after a minute without an answer on its UDP port, and passes each packet through a process.",
-                text.rpartition("datapath: ")[2].capitalize() + ".",
+                sentence(text.rpartition("datapath: ")[2])
+                + " Then restart a router; its host is cut off for some seconds.",
                 (site("peer_firewall"), *on(host, "docker restart weave")),
                 rank=43,
             )

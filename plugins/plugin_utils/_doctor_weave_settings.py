@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import (
-    Case,
-    Facts,
-    Finding,
-    dig,
-    number,
-    on,
-    rows,
-    rule,
-    site,
-)
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_causes import DOWN
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_facts import Facts, dig, number, rows
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding, rule
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave import users, weave
-from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave_links import DOWN, connect, links, simple
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_weave_links import connect, links, simple
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_words import on, site, teardown
+
+RENAME = (
+    "Give each host a name of its own; site.yml makes it of the inventory's host name. "
+    "The host forgets which addresses are in use: make its containers anew."
+)
 
 
 @rule("weave-name-collision", unless=[*DOWN, "machine-twice"])
@@ -44,7 +42,7 @@ def name_collision(case: Case) -> t.Iterator[Finding]:
             f"the routers of {' and '.join(hosts)} have the same peer name {peer_name}",
             tuple(lines[:3]) or tuple(f"{host}: Name: {peer_name}({host})" for host in hosts),
             "Peer names are made of the machine's ids, which clones share; two routers of one name never connect, and do not try again.",
-            "Give each host a name of its own; site.yml makes it of the inventory's host name.",
+            RENAME,
             (site("weave", hosts[1:], weave_allow_rename="true"),),
             rank=24,
         )
@@ -58,7 +56,7 @@ def name_collision(case: Case) -> t.Iterator[Finding]:
                 f"the router of {link.host} and that of {link.other} have the same peer name",
                 (link.line,),
                 "Peer names are made of the machine's ids, which clones share; two routers of one name never connect, and do not try again.",
-                "Give each host a name of its own; site.yml makes it of the inventory's host name.",
+                RENAME,
                 (site("weave", weave_allow_rename="true"), *connect(link)),
                 rank=24,
             )
@@ -156,7 +154,7 @@ def range_differs(case: Case) -> t.Iterator[Finding]:
             f"the routers of {link.host} and {link.other} have different ranges of addresses",
             (link.line,),
             "Routers with different ranges refuse each other.",
-            "Set overlay_pool for the whole group.",
+            "Set overlay_pool for the whole group; where it changes, containers have to be made anew.",
             (site("weave", weave_allow_range_change="true"),),
             rank=23,
         )
@@ -170,10 +168,11 @@ def seed(case: Case) -> t.Iterator[Finding]:
         "weave-seed-differs",
         ["seed", "owned-twice"],
         "{host} and {peer} divided the range of addresses without each other",
-        "Each began a network of its own (they were brought up apart, or from a copy), so both own the same addresses, and their routers refuse each other.",
+        "Each began a network of its own (they were brought up apart, or from a copy), so both own the same addresses, and their routers refuse each other. "
+        "Put the one that is to begin anew in place of HOST; its containers get new addresses.",
         23,
-        "ansible-playbook crosshost.overlay.teardown -e overlay_backend=weave --limit <the host that is wrong>",
-        site("weave"),
+        teardown("HOST"),
+        site(),
     )
 
 

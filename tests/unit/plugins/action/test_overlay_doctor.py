@@ -97,7 +97,8 @@ def test_findings_do_not_fail_unless_asked(doctor: Doctor, shown: list[str]) -> 
 
     assert [(item["id"], item["hosts"]) for item in result["findings"]] == [("disk-full", ("h1",))]
     assert "failed" not in result
-    assert shown[0].startswith("error  disk-full  h1  the disk of h1 is full at /\nFirst: Make room.\n  h1$ df -h /")
+    table = "error  disk-full  h1  the disk of h1 is full at /\nFirst: Make room. The last command deletes old journals.\n  h1$ df -h /"
+    assert shown[0].startswith(table)
     assert result["explanation"].startswith("Most likely cause: the disk of h1 is full")
 
     result = doctor(hosts=["h1", "h2"], infos=infos, fail=True)

@@ -24,11 +24,14 @@ INSPECT = ("docker", "container", "inspect", "weave", "weave-previous", "crossho
 
 
 class FakeModule:
-    """Docker and ss are there."""
+    """Docker and ss are there, and systemd if it is asked for."""
+
+    def __init__(self, *more: str) -> None:
+        self.tools = ("docker", "ss", *more)
 
     def get_bin_path(self, arg: str, *dummy_args: t.Any, **dummy_kwargs: t.Any) -> str | None:
         """Wherever."""
-        return f"/usr/bin/{arg}" if arg in ("docker", "ss") else None
+        return f"/usr/bin/{arg}" if arg in self.tools else None
 
     def sha256(self, dummy_path: str) -> str:
         """Not asked for."""
@@ -120,6 +123,49 @@ def test_foreign_container_is_not_listened_to(
     answers(fake_cli, json.dumps(entries))
     section.run()
     assert (section.facts["container"]["foreign"], section.facts["log"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        pytest.param(
+            "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n",
+            {"active": "active", "enabled": "enabled"},
+            id="somebody's unit runs",
+        ),
+        pytest.param(
+            "LoadState=loaded\nActiveState=failed\nUnitFileState=disabled\n",
+            {"active": "failed", "enabled": "disabled"},
+            id="somebody's unit failed",
+        ),
+        pytest.param(
+            "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n", {"active": "", "enabled": ""}, id="no unit"
+        ),
+        pytest.param(
+            "LoadState=masked\nActiveState=inactive\nUnitFileState=masked\n",
+            {"active": "", "enabled": ""},
+            id="a unit that is masked",
+        ),
+    ],
+)
+def test_unit_of_somebody_else(
+    fake_cli: FakeCli,
+    fixture_text: t.Callable[[str], str],
+    section: Section,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: str,
+    expected: dict[str, str],
+) -> None:
+    """A unit weave.service starts a router as Docker does; whether one is there is told, by what systemctl shows."""
+    monkeypatch.setattr(_weave_http.Api, "report", lambda dummy_self: None)
+    monkeypatch.setattr(section, "_module", FakeModule("systemctl"))
+    answers(fake_cli, fixture_text("weave/inspect_encrypted.json"))
+    fake_cli.expect(
+        "systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", "--", "weave.service", out=shown
+    )
+    fake_cli.expect("docker", "logs", "--tail", "40", ID, out="")
+    section.run()
+    assert section.facts["service"] == expected
 
 
 def test_host_without_weave(fake_cli: FakeCli, section: Section) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import random
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+
+from ansible_collections.crosshost.overlay.plugins.module_utils._matrix import Pair, Report
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding
 
 MADE = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 VERSION = "0.1.0"
@@ -25,66 +28,6 @@ HOSTILE = (
     "{{ 7 * 7 }} &lt; &amp; javascript:alert(1)",
     "two\nlines\r\n\ttab",
 )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """As module_utils/_matrix.py has it."""
-
-    source: str
-    target: str
-    source_address: str
-    target_address: str
-    cell: str
-    reason: str = ""
-    remedy: str = ""
-    rtt_ms: float | None = None
-    kind: str = "host"
-    measured: t.Mapping[str, t.Any] = field(default_factory=dict)
-    fault: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return not self.reason
-
-
-@dataclass(frozen=True)
-class Report:
-    """As module_utils/_matrix.py has it."""
-
-    hosts: tuple[str, ...] = ()
-    pairs: tuple[Pair, ...] = ()
-    failures: t.Mapping[str, str] = field(default_factory=dict)
-    local: tuple[Pair, ...] = ()
-    containers: tuple[Pair, ...] = ()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """As plugin_utils/_doctor_model.py has it."""
-
-    id: str
-    severity: str
-    hosts: tuple[str, ...]
-    summary: str
-    evidence: tuple[str, ...] = ()
-    cause: str = ""
-    remedy: str = ""
-    commands: tuple[str, ...] = ()
-    rank: int = 50
-
-
-@dataclass(frozen=True)
-class Case:
-    """As plugin_utils/_doctor_model.py has it."""
-
-    hosts: tuple[str, ...]
-    infos: t.Mapping[str, t.Any] = field(default_factory=dict)
-    unreachable: t.Mapping[str, str] = field(default_factory=dict)
-    clocks: t.Mapping[str, t.Any] = field(default_factory=dict)
-    report: Report | None = None
-    addresses: t.Mapping[str, str] = field(default_factory=dict)
-    backend: str | None = "ovs_gre"
 
 
 def address(index: int) -> str:
@@ -232,6 +175,7 @@ def healthy(count: int = 3, seed: int = 1) -> Case:
         clocks={name: clock(chance.uniform(-0.0008, 0.0008)) for name in hosts},
         report=Report(hosts, pairs, {}, local),
         addresses={name: address(index) for index, name in enumerate(hosts)},
+        backend="ovs_gre",
     )
 
 
@@ -309,6 +253,7 @@ def faulty() -> tuple[Case, list[Finding]]:
             "h2 uses the userspace datapath.",
             ("h2: br-overlay netdev",),
             "Its kernel has no module openvswitch.",
+            "",
         ),
     ]
     infos = {**case.infos, "h3": {**case.infos["h3"], "errors": {"firewall": "'nft' took longer than 20 s"}}}
@@ -367,8 +312,9 @@ def large(count: int = 100, seed: int = 7) -> tuple[Case, list[Finding]]:
         infos,
         {hosts[down]: "Failed to connect to the host via ssh: No route to host"},
         {name: clock(chance.uniform(-0.004, 0.004)) for name in infos},
-        Report(hosts, tuple(pairs), {hosts[down]: "unreachable"}),
-        {name: address(index) for index, name in enumerate(hosts)},
+        report=Report(hosts, tuple(pairs), {hosts[down]: "unreachable"}),
+        addresses={name: address(index) for index, name in enumerate(hosts)},
+        backend="ovs_gre",
     )
     return case, findings
 
@@ -433,10 +379,8 @@ def hostile() -> tuple[Case, list[Finding]]:
     hostile_case = Case(
         hosts,
         infos,
-        {},
-        {},
-        Report(hosts, pairs, {hosts[1]: HOSTILE[0]}, (), containers),
-        {names[name]: case.addresses[name] for name in case.hosts},
-        HOSTILE[0],
+        report=Report(hosts, pairs, {hosts[1]: HOSTILE[0]}, (), containers),
+        addresses={names[name]: case.addresses[name] for name in case.hosts},
+        backend=HOSTILE[0],
     )
     return hostile_case, evil_findings

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _report_document
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding
 from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils import report_data
 
 SCHEMA = json.loads((pathlib.Path(__file__).parents[4] / "docs/report.schema.json").read_text(encoding="utf-8"))
@@ -23,10 +24,10 @@ CASES: dict[str, tuple[t.Any, t.Any]] = {
     "large": report_data.large(30),
     "weave": (report_data.with_weave(), ()),
     "hostile": report_data.hostile(),
-    "nothing": (report_data.Case(()), ()),
-    "never read": (report_data.Case(("h1", "h2")), ()),
+    "nothing": (Case(()), ()),
+    "never read": (Case(("h1", "h2")), ()),
     "nonsense": (
-        report_data.Case(
+        Case(
             ("h1", "h2"),
             {"h1": {"system": "x", "interfaces": [7], "openvswitch": {"ports": "no"}, "weave": [], "errors": ["x"]}, "h2": {"failed": True, "msg": "boom"}},
             clocks={"h1": {"clock": {"offset": float("nan"), "bound": "x"}}},
@@ -157,9 +158,9 @@ def test_what_was_not_measured_is_told_from_what_fails() -> None:
 
 def test_a_warning_degrades_and_a_note_does_not() -> None:
     case = report_data.healthy()
-    note = report_data.Finding("x", "note", ("h1",), "It is so.")
+    note = Finding("x", "note", ("h1",), "It is so.", (), "", "")
 
-    def health(*findings: report_data.Finding, report: t.Any = case.report) -> str:
+    def health(*findings: Finding, report: t.Any = case.report) -> str:
         doc = _report_document.document(replace(case, report=report), findings, report_data.MADE, "1")
         return doc["health"]
 
@@ -217,6 +218,6 @@ def test_times_are_in_utc(made: datetime) -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    finding = report_data.Finding("x", "odd", ("h1",), "a" * 5000, evidence=("b" * 5000,))
+    finding = Finding("x", "odd", ("h1",), "a" * 5000, ("b" * 5000,), "", "")
     doc = _report_document.finding(finding)
     assert (len(doc["summary"]), len(doc["evidence"][0]), doc["severity"]) == (2000, 2000, "note")

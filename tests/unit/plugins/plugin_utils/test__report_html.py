@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.crosshost.overlay.plugins.module_utils._matrix import Report
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import (
     _report_document,
     _report_html,
@@ -19,6 +20,7 @@ from ansible_collections.crosshost.overlay.plugins.plugin_utils import (
     _report_matrix,
     _report_svg,
 )
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case, Finding
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_style import SCRIPT, STYLE
 from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils import report_data
 
@@ -129,8 +131,8 @@ PAGES = {
     "one": render(report_data.healthy(1)),
     "two": render(report_data.healthy(2)),
     "middle": render(*report_data.large(20)),
-    "nothing": render(report_data.Case(())),
-    "never read": render(report_data.Case(("h1", "h2"))),
+    "nothing": render(Case(())),
+    "never read": render(Case(("h1", "h2"))),
 }
 
 
@@ -257,7 +259,7 @@ def test_every_host_is_told() -> None:
 
 
 def test_many_findings_are_folded() -> None:
-    finding = report_data.Finding("x", "warning", tuple(f"h{index}" for index in range(30)), "It is so.")
+    finding = Finding("x", "warning", tuple(f"h{index}" for index in range(30)), "It is so.", (), "", "")
     text = render(report_data.healthy(), [finding] * 40)
     assert "15 more findings" in text
     assert " and 10 more</p>" in text
@@ -265,7 +267,7 @@ def test_many_findings_are_folded() -> None:
 
 def test_many_other_pairs_are_a_matrix_and_the_failed_ones() -> None:
     case = report_data.healthy()
-    report = t.cast(report_data.Report, case.report)
+    report = t.cast(Report, case.report)
     names = [f"c{index}" for index in range(9)]
     well = report_data.pair([*case.hosts, *names], 0, 1, 0.4)
     pairs = [replace(well, source=a, target=b, kind="container") for a in names for b in names if a != b]

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.crosshost.overlay.plugins.module_utils._matrix import Report
 from ansible_collections.crosshost.overlay.plugins.plugin_utils import _report_document
+from ansible_collections.crosshost.overlay.plugins.plugin_utils._doctor_model import Case
 from ansible_collections.crosshost.overlay.plugins.plugin_utils._report_prometheus import escape, prometheus
 from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils import report_data
 
@@ -75,14 +77,14 @@ def test_hostile_names_are_labels() -> None:
 
 def test_two_pairs_with_the_same_ends_make_one_series_and_the_failed_one_stands() -> None:
     case = report_data.healthy()
-    report = t.cast(report_data.Report, case.report)
+    report = t.cast(Report, case.report)
     local = (report_data.fail(report.local[0], "tcp"), report.local[0])
     found = metrics(replace(case, report=replace(report, local=local)))
     assert found["pair_up"]['kind="same_host",source="h1",target="h1"'] == 0
 
 
-@pytest.mark.parametrize("case", [report_data.Case(()), report_data.Case(("h1",))])
-def test_nothing_is_known(case: report_data.Case) -> None:
+@pytest.mark.parametrize("case", [Case(()), Case(("h1",))])
+def test_nothing_is_known(case: Case) -> None:
     found = metrics(case)
     assert found["health"]['state="unknown"'] == 1
     assert "pair_up" not in found
