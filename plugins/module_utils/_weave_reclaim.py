@@ -43,6 +43,16 @@ def claims(router: Router, dead: t.Iterable[Dead]) -> list[Claim]:
     ]
 
 
+def strangers(router: Router, dead: t.Iterable[Dead]) -> list[Claim]:
+    """What others own that cannot be reached: maybe the hosts that are meant, under names nobody told."""
+    known = {claim.peer for claim in claims(router, dead)}
+    return [
+        Claim(owner.nickname, owner.peer, owner.addresses)
+        for owner in (router.ipam.owners if router.ipam else ())
+        if not owner.reachable and owner.peer not in known
+    ]
+
+
 def connected(router: Router, dead: t.Iterable[Dead]) -> list[str]:
     """Those that some router of the network is connected to; a router knows of all that can be reached, over whatever way.
 

@@ -105,6 +105,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._weave_reclaim i
     claims,
     connected,
     refusal,
+    strangers,
     taken_over,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_report import Router
@@ -158,7 +159,13 @@ def main() -> None:
         module.fail_json(msg=f"wait_timeout={params['wait_timeout']} is not within 0 to 600 seconds.", commands=[])
     api = Api(params["http_address"])
     dead = [Dead(item["nickname"], (item["name"] or "").lower()) for item in params["peers"]]
-    before = claims(await_gone(module, api, dead), dead)
+    router = await_gone(module, api, dead)
+    before = claims(router, dead)
+    for other in strangers(router, dead):
+        module.warn(
+            f"{other.nickname or other.peer} ({other.peer}) owns {other.addresses} addresses and cannot be reached; they stay with it. "
+            "If it is one of the dead, name it in peers, too."
+        )
     commands = [f"DELETE http://{api.address}/peer/{claim.peer}" for claim in before]
     if not module.check_mode:
         for claim in before:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
@@ -107,6 +108,13 @@ def test_another_peer_name_of_the_same_host(router: Router, run_module: t.Any) -
     """It was set up with a name that the inventory does not tell."""
     run_module(weave_reclaim.main, peers=[{"nickname": "h3", "name": "02:00:00:00:00:99"}])
     assert router.calls == [f"/peer/{H3}"]
+
+
+def test_others_that_cannot_be_reached_are_named(router: Router, run_module: t.Any) -> None:
+    """They keep what they have: nobody said that they are dead."""
+    result = run_module(weave_reclaim.main, peers=[{"nickname": "h9"}])
+    assert (result["changed"], result["free"]) == (False, ["h9"])
+    assert "h3 (02:00:00:00:00:03) owns 56 addresses" in json.dumps(result["warnings"])
 
 
 def test_a_router_that_takes_nothing(router: Router, run_module: t.Any) -> None:
