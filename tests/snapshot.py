@@ -133,7 +133,12 @@ def main() -> None:
             "docker images": sorted(
                 lines("docker", "images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
             ),
-            "units": sorted(lines("systemctl", "list-unit-files", "--no-legend", "--no-pager")),
+            # Transient ones are, among others, sessions of ssh.
+            "units": sorted(
+                line
+                for line in lines("systemctl", "list-unit-files", "--no-legend", "--no-pager")
+                if line.split()[1:2] != ["transient"]
+            ),
             "failed units": sorted(
                 lines("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager")
             ),

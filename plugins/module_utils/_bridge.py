@@ -10,14 +10,14 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _attach
+from ansible_collections.crosshost.overlay.plugins.module_utils import _attach, _host
 from ansible_collections.crosshost.overlay.plugins.module_utils._host import Interface, Route
 from ansible_collections.crosshost.overlay.plugins.module_utils._ovs import MARK
 
 UNIT = "crosshost-overlay.service"
 UNIT_PATH = "/etc/systemd/system/" + UNIT
 SCRIPT_PATH = "/usr/local/lib/crosshost-overlay/attach.py"
-CONFIG_PATH = "/etc/crosshost-overlay/attach.json"
+CONFIG_PATH = _host.ATTACH_FILE
 # A restart of any of these takes the link out of Docker's bridge or the address off the underlay bridge.
 FOLLOWED = ("docker.service", "openvswitch-switch.service", "ovs-vswitchd.service")
 

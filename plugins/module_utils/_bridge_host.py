@@ -139,7 +139,7 @@ class BridgeHost:
             if not self.check:
                 self.ovs.fail(
                     answer,
-                    f"Open vSwitch does not answer: {answer.message}. Start it ('systemctl start openvswitch-switch') and run again.",
+                    f"Open vSwitch does not answer: {answer.message}. Start it ('systemctl restart openvswitch-switch') and run again.",
                 )
             self.module.warn("Open vSwitch does not answer; this prediction takes it for running and empty.")
             return State({}, None, interfaces, routes, management), {}

@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
 
 STATE_DIR = "/var/lib/crosshost-overlay"
 SLICES_FILE = STATE_DIR + "/slices.json"
+ATTACH_FILE = "/etc/crosshost-overlay/attach.json"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,17 @@ def recorded_slices(path: str = SLICES_FILE) -> dict[str, t.Any]:
     if not isinstance(record, dict) or not isinstance(record.get("slices"), dict):
         return {"damaged": path}
     return record
+
+
+def recorded_attachment(path: str = ATTACH_FILE) -> dict[str, t.Any]:
+    """Return {'bridge': ..., 'nic': ..., 'addresses': [CIDR]} of the card that the userspace datapath has taken; empty without one."""
+    try:
+        record = json.loads(read_text(path) or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(record, dict) or not record.get("bridge"):
+        return {}
+    return {key: record.get(key) for key in ("bridge", "nic", "addresses")}
 
 
 def booted_with_systemd() -> bool:

@@ -46,6 +46,7 @@ def empty() -> dict[str, t.Any]:
         "routes": [],
         "management_address": None,
         "slices": {},
+        "attachment": {},
     }
 
 
@@ -56,6 +57,7 @@ def minimal(section: Section) -> None:
         system=system(),
         management_address=_host.ssh_server_address(os.getpid()),
         slices=_host.recorded_slices(),
+        attachment=_host.recorded_attachment(),
     )
     ip = section.cli("ip", package="iproute2")
     section.facts["interfaces"] = [asdict(item) for item in _host.interfaces(ip)]

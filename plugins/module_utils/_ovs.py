@@ -123,7 +123,7 @@ class Ovs:
         if result.rc != 0:
             raise OvsError(
                 f"The Open vSwitch database at {self.database} cannot be read: {result.message}. "
-                "Start ovsdb-server (systemctl start openvswitch-switch, or openvswitch), or correct the option database.",
+                "Start ovsdb-server (systemctl restart openvswitch-switch, or openvswitch), or correct the option database.",
                 result,
             )
         return parse_rows(result.out)

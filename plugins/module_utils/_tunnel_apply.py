@@ -30,7 +30,7 @@ CAUSES = (
     ),
     ("Operation not supported", "the kernel's tunnel driver does not take these options"),
 )
-START = "start it (systemctl start openvswitch-switch, or openvswitch)"
+START = "start it (systemctl restart openvswitch-switch, or openvswitch)"
 
 
 class ApplyError(Exception):

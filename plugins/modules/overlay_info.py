@@ -185,6 +185,12 @@ overlay:
       description: Address of this host that the ssh connection came in through, null for other connections.
       type: str
       sample: 192.0.2.11
+    attachment:
+      description:
+        - The record of the card that the userspace datapath has taken, with V(bridge), V(nic) and V(addresses), those its bridge has, or should
+          have, in its place. Empty without one.
+      type: dict
+      sample: {"bridge": "br-phy", "nic": "eth1", "addresses": ["198.51.100.11/24"]}
     slices:
       description: The record of slices on this host with V(pool) and V(slices), empty when there is none, V(damaged) with the path when unreadable.
       type: dict

@@ -187,8 +187,10 @@ def link_missing(case: Case) -> t.Iterator[Finding]:
             f"the containers of {host} are cut off from the tunnels: {why}",
             quoted(host, [line]),
             f"{name} joins Docker's bridge {bridge} to the bridge with the tunnels; without it containers reach those on the same host only.",
-            "Have the host's own unit join them again; site.yml does that, and what the unit needs.",
-            (*on(host, "systemctl restart crosshost-overlay.service"), site("ovs_gre", [host])),
+            "Have the host's own unit join them again."
+            if link
+            else "Have the port made again, and joined; site.yml does both.",
+            on(host, "systemctl restart crosshost-overlay.service") if link else (site("ovs_gre", [host]),),
             rank=35,
         )
 
@@ -235,6 +237,7 @@ def egress_missing(case: Case) -> t.Iterator[Finding]:
         if not own or not (astray or (case.addresses.get(host) and carrier not in bridges)):
             continue
         where = f"is on {carrier}" if carrier else "is on no interface"
+        home = str(case.get(host, "attachment", "bridge") or "")
         yield Finding(
             "tunnel-egress-missing",
             "error",
@@ -246,7 +249,9 @@ def egress_missing(case: Case) -> t.Iterator[Finding]:
                 own[0].line(),
             ),
             "The userspace datapath does its own routing, and finds the way only if the card is in one of its bridges and the bridge has the address.",
-            "Move the address to the bridge that has the card, or use the kernel's datapath.",
+            f"Have the address put back on {home}."
+            if home
+            else "Move the address to the bridge that has the card, or use the kernel's datapath.",
             (site("ovs_gre"),)
             if own[0].owner
             else on(host, "ovs-appctl ovs/route/show", f"ovs-appctl ovs/route/lookup {own[0].remote}"),

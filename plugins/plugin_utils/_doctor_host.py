@@ -56,6 +56,9 @@ def host_not_read(case: Case) -> t.Iterator[Finding]:
         info = case.infos.get(host)
         if case.info(host) or host in case.unreachable:
             continue
+        if info is None:
+            yield _left(host)
+            continue
         why = str(info.get("failed") or "") if isinstance(info, t.Mapping) else ""
         yield Finding(
             "host-not-read",
@@ -68,6 +71,21 @@ def host_not_read(case: Case) -> t.Iterator[Finding]:
             (f"ansible {host} -b -m crosshost.overlay.overlay_info",),
             rank=6,
         )
+
+
+def _left(host: str) -> Finding:
+    """The finding of a host that nobody has asked, because an earlier task had failed there."""
+    return Finding(
+        "host-not-read",
+        "error",
+        (host,),
+        f"{host} failed in an earlier task, and was not asked how it is",
+        quoted(host, ["not asked"]),
+        "A host on which a task fails takes no part in what follows; the message of that task, further up, is the cause.",
+        f"Do what that message says, or have the doctor ask {host} by itself.",
+        ("ansible-playbook crosshost.overlay.doctor",),
+        rank=6,
+    )
 
 
 @rule("overlay-absent")

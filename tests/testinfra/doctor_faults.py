@@ -184,7 +184,8 @@ def mesh_faults() -> list[Fault]:
             name="switch daemon stopped",
             row=65,
             backend="ovs_gre",
-            cause={ONE: "systemctl stop ovs-vswitchd"},
+            # systemctl would stop the database with it.
+            cause={ONE: "ovs-appctl --timeout=15 exit; sleep 1"},
             finding="ovs-vswitchd-down",
             hosts=(ONE,),
             says=("systemctl", "openvswitch-switch"),

@@ -119,6 +119,14 @@ def test_a_host_that_could_not_be_read(doctor: Doctor, answer: dict[str, t.Any])
     assert [(item["id"], item["evidence"]) for item in result["findings"]] == [("host-not-read", ("h1: no Python",))]
 
 
+def test_a_host_that_was_not_asked(doctor: Doctor) -> None:
+    """It failed before: the doctor does not make that a fault of its own question."""
+    result = doctor(hosts=["h1", "h2"], infos={"h2": WELL})
+
+    assert [(item["id"], item["hosts"]) for item in result["findings"]] == [("host-not-read", ("h1",))]
+    assert "earlier task" in result["findings"][0]["summary"]
+
+
 def test_others_are_named(doctor: Doctor, shown: list[str]) -> None:
     doctor(hosts=["h1"], left_out=["h1", "h2"], infos={"h1": WELL})
 

@@ -95,6 +95,28 @@ def test_recorded_slices(
     assert _host.recorded_slices("slices.json") == record
 
 
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        pytest.param(None, {}, id="none"),
+        pytest.param(
+            '{"addresses": ["192.0.2.1/24"], "bridge": "br-phy", "link": "ovl-link", "nic": "eth1"}',
+            {"addresses": ["192.0.2.1/24"], "bridge": "br-phy", "nic": "eth1"},
+            id="userspace",
+        ),
+        pytest.param('{"addresses": [], "bridge": "", "link": "ovl-link", "nic": ""}', {}, id="kernel"),
+        pytest.param('["br-phy"]', {}, id="list"),
+        pytest.param("{", {}, id="cut-off"),
+    ],
+)
+def test_recorded_attachment(tmp_path: pathlib.Path, text: str | None, record: dict) -> None:
+    """Only the card that a bridge has taken counts."""
+    path = tmp_path / "attach.json"
+    if text is not None:
+        path.write_text(text)
+    assert _host.recorded_attachment(str(path)) == record
+
+
 def test_ssh_address_is_found_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     """sudo drops the variable, the shell above it has it; without ssh the search ends at process 1."""
     parents = {30: 20, 20: 10, 10: 1}

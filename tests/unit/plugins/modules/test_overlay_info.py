@@ -24,7 +24,7 @@ SHOW = ("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", "
 LINKS = ("ip", "-json", "-details", "address", "show")
 DOCKER = ("docker", "version", "--format", "{{.Server.Version}}")
 MINIMAL = {
-    *("uid", "machine_id", "system", "interfaces", "routes", "management_address", "docker", "openvswitch", "slices"),
+    *("uid", "machine_id", "system", "interfaces", "routes", "management_address", "docker", "openvswitch", "slices", "attachment"),
     "errors",
 }
 
