@@ -14,8 +14,8 @@ description:
     all in one OVSDB transaction.
   - For the userspace datapath it also makes a bridge for the underlay and moves the card with the underlay address into it,
     with addresses and routes, and turns off the offloads that would hand the datapath frames no wire ever carried.
-    The kernel goes on reading from the card besides, and would take in every datagram for this host a second time: C(rp_filter) of the card
-    becomes 1. Where C(net.ipv4.conf.all.rp_filter) is 2, the larger of both counts, and datagrams for the host itself arrive twice.
+    The kernel goes on reading from the card besides, and would take in every datagram for this host a second time, so C(rp_filter) of the
+    card becomes 1. Where C(net.ipv4.conf.all.rp_filter) is 2, the larger of both counts, and datagrams for the host itself arrive twice.
   - The card that Ansible is connected through, one with the default route, with DHCP, or in use elsewhere is never moved.
   - Installs a systemd unit that brings all of this back after a boot, a restart of Docker and a restart of Open vSwitch.
   - Only touches bridges that carry its mark C(external_ids:crosshost_overlay).
