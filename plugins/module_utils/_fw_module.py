@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import (
     _files,
@@ -42,6 +42,9 @@ WISH_SPEC: dict[str, t.Any] = {
     "timeout": {"type": "int", "default": 60},
 }
 BRIDGES = {"weave": ("weave",), "ovs_gre": ("ovl0",)}
+OTHER = {"weave": "ovs_gre", "ovs_gre": "weave"}
+# A host that has one of these has that backend, made by this collection.
+RECORDS = {"weave": _host.STATE_DIR + "/weave.json", "ovs_gre": _host.SLICES_FILE}
 SEES_BRIDGED = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 
@@ -51,23 +54,48 @@ def wish_of(module: AnsibleModule) -> Wish:
     bridges = params["bridges"]
     try:
         return _fw_wish.checked(
-            Wish(
-                backend=params["backend"],
-                peers=tuple(params["peers"]),
-                address=params["address"],
-                bridges=BRIDGES[params["backend"]] if bridges is None else tuple(bridges),
-                port=params["port"],
-                encrypted=params["encrypted"],
-                tunnel_type=params["tunnel_type"],
-                userspace=params["userspace"],
-                dns=params["dns"],
-                ntp=params["ntp"],
-                disabled=params.get("state") == "disabled",
+            with_other(
+                module,
+                Wish(
+                    backend=params["backend"],
+                    peers=tuple(params["peers"]),
+                    address=params["address"],
+                    bridges=BRIDGES[params["backend"]] if bridges is None else tuple(bridges),
+                    port=params["port"],
+                    encrypted=params["encrypted"],
+                    tunnel_type=params["tunnel_type"],
+                    userspace=params["userspace"],
+                    dns=params["dns"],
+                    ntp=params["ntp"],
+                    disabled=params.get("state") == "disabled",
+                ),
             )
         )
     except WishError as exc:
         module.fail_json(msg=f"The option {exc}. Nothing was changed.")
         raise SystemExit(1) from exc  # fail_json() does not return; this tells the type checker
+
+
+def with_other(module: AnsibleModule, wish: Wish) -> Wish:
+    """Add what the other backend of this host needs, if it has both and that may stay open."""
+    bridges = module.params.get("other_bridges")
+    other = OTHER[wish.backend]
+    if bridges is None or not os.path.exists(RECORDS[other]):
+        return wish
+    more = tuple(name for name in bridges if name not in wish.bridges)
+    return replace(wish, also=(other,), bridges=(*wish.bridges, *more))
+
+
+def remaining(module: AnsibleModule) -> Wish | None:
+    """What stays open when one of two backends goes: what was asked for last, without that one. None for nothing."""
+    backend, bridges = module.params["backend"], module.params["other_bridges"]
+    text = _files.read(WISH_PATH)
+    if backend is None or bridges is None or text is None or not os.path.exists(RECORDS[OTHER[backend]]):
+        return None
+    recorded = _fw_wish.parse(text)
+    if not recorded.joins(OTHER[backend]):
+        return None
+    return replace(recorded, backend=OTHER[backend], also=(), bridges=tuple(bridges))
 
 
 def info(module: AnsibleModule) -> dict[str, t.Any]:
@@ -97,6 +125,8 @@ def fix(module: AnsibleModule) -> dict[str, t.Any]:
     try:
         if state == "confirmed":
             return _confirm(module)
+        if state == "absent":
+            wish = remaining(module)
         return Fix(module, wish).run()
     except (FirewallError, OSError) as exc:
         _fail(module, exc)

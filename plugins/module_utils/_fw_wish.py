@@ -40,6 +40,11 @@ class Wish:
     dns: bool = True
     ntp: bool = False  # peers take their time from this host
     disabled: bool = False  # the services of the firewalls are stopped and masked
+    also: tuple[str, ...] = ()  # the other backend, where a host has both
+
+    def joins(self, backend: str) -> bool:
+        """Whether this backend is one of those that join the host to its peers."""
+        return backend == self.backend or backend in self.also
 
     def text(self) -> str:
         """The record as a file's content."""
@@ -99,17 +104,14 @@ def from_peers(wish: Wish) -> list[tuple[str, tuple[int, int] | None]]:
 
 def tunnel_traffic(wish: Wish) -> list[tuple[str, tuple[int, int] | None]]:
     """Protocol and destination ports of what peers send each other; the routers' control port 6784/tcp is never in it."""
-    if wish.backend == "weave":
-        found: list[tuple[str, tuple[int, int] | None]] = [
-            ("tcp", (wish.port, wish.port)),
-            ("udp", (wish.port, wish.port + 1)),
-        ]
-        return [*found, ("esp", None)] if wish.encrypted else found
-    if wish.userspace:
-        return []
-    if wish.tunnel_type in UDP_PORTS:
-        return [("udp", (UDP_PORTS[wish.tunnel_type], UDP_PORTS[wish.tunnel_type]))]
-    return [("gre", None)]
+    found: list[tuple[str, tuple[int, int] | None]] = []
+    if wish.joins("weave"):
+        found += [("tcp", (wish.port, wish.port)), ("udp", (wish.port, wish.port + 1))]
+        found += [("esp", None)] if wish.encrypted else []
+    if wish.joins("ovs_gre") and not wish.userspace:
+        port = UDP_PORTS.get(wish.tunnel_type)
+        found.append(("udp", (port, port)) if port else ("gre", None))
+    return found
 
 
 def flows(wish: Wish, dns_address: str, underlay: str) -> tuple[Flow, ...]:
@@ -130,7 +132,7 @@ def flows(wish: Wish, dns_address: str, underlay: str) -> tuple[Flow, ...]:
                     via=underlay,
                 )
             )
-    if wish.backend == "weave" and wish.dns and dns_address:
+    if wish.joins("weave") and wish.dns and dns_address:
         for bridge in DNS_BRIDGES:
             for protocol in ("udp", "tcp"):
                 found.append(
@@ -179,7 +181,7 @@ def surroundings(run: Run, wish: Wish | None) -> tuple[Context, str]:
     if not underlay and wish.peers:
         underlay = _route_device(run, wish.peers[0])
     # Weave Net lets names in from docker0 itself, at the end of INPUT, and not everywhere: that comes and goes, too.
-    bridges = (*wish.bridges, *DNS_BRIDGES) if wish.backend == "weave" and wish.dns else wish.bridges
+    bridges = (*wish.bridges, *DNS_BRIDGES) if wish.joins("weave") and wish.dns else wish.bridges
     return Context(bridges=bridges, underlay=underlay), dns
 
 

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 
 LIMITS = {
     "port": (1, 65535),
-    "lifetime": (10, 3600),
+    "lifetime": (10, 86400),
     "count": (1, 1000),
     "interval": (0.001, 10),
     "timeout": (0.01, 60),

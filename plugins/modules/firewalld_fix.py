@@ -56,6 +56,14 @@ options:
     description: Seconds in which the control node has to come back after a change; 0 goes without this safeguard.
     type: int
     default: 60
+  other_bridges:
+    description:
+      - Bridges of the backend that is not O(backend), for hosts that have both, as while one takes the place of the other. A host has the
+        other one if there is its record in C(/var/lib/crosshost-overlay) (C(weave.json), or C(slices.json) of Open vSwitch).
+      - What the other one needs then stays open, with O(state=absent) too, which then takes back what O(backend) alone needs.
+      - Without this option only O(backend) counts, and O(state=absent) takes everything back.
+    type: list
+    elements: str
   services:
     description:
       - Services of systemd that load firewall rules on this host, apart from those of the distributions (firewalld, ufw, nftables, iptables,
@@ -138,6 +146,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent", "disabled", "confirmed"], "default": "present"},
             "guard": {"type": "int", "default": 60},
             "services": {"type": "list", "elements": "str", "default": []},
+            "other_bridges": {"type": "list", "elements": "str"},
         },
         required_if=[("state", "present", ["backend"]), ("state", "disabled", ["backend"])],
         supports_check_mode=True,

@@ -73,7 +73,7 @@ options:
     type: int
     default: 7
   lifetime:
-    description: Seconds after which container and service end by themselves, 10 to 3600. Has to cover the probing of all hosts.
+    description: Seconds after which container and service end by themselves, 10 to 86400. Has to cover the probing of all hosts.
     type: int
     default: 600
   targets:

@@ -71,6 +71,14 @@ def test_readme_table_names_every_variable(role: str) -> None:
     assert in_table in (set(), set(load("roles", role, "defaults", "main.yml")))
 
 
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "verify"])
+def test_hosts_that_leave_are_nobodys_peers(role: str) -> None:
+    hosts = load("roles", role, "defaults", "main.yml").get(f"{role}_hosts")
+
+    # verify takes those of the play, which has left them out.
+    assert hosts is None or "reject('in', overlay_leaving | default([]))" in hosts
+
+
 def test_action_group_is_the_modules() -> None:
     modules = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
 

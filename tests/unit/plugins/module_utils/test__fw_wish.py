@@ -40,6 +40,16 @@ def traffic(wish: Wish) -> list[tuple[str, tuple[int, int] | None]]:
         pytest.param(Wish("ovs_gre", PEERS, tunnel_type="geneve"), [("udp", (6081, 6081))], id="geneve"),
         pytest.param(Wish("ovs_gre", PEERS, userspace=True), [], id="userspace datapath"),
         pytest.param(Wish("weave"), [], id="no peers"),
+        pytest.param(
+            Wish("ovs_gre", PEERS, also=("weave",)),
+            [("tcp", (6783, 6783)), ("udp", (6783, 6784)), ("gre", None)],
+            id="both",
+        ),
+        pytest.param(
+            Wish("weave", PEERS, also=("ovs_gre",), userspace=True),
+            [("tcp", (6783, 6783)), ("udp", (6783, 6784))],
+            id="both, userspace datapath",
+        ),
     ],
 )
 def test_traffic(wish: Wish, expected: list[tuple[str, tuple[int, int] | None]]) -> None:

@@ -24,7 +24,18 @@ SHOW = ("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", "
 LINKS = ("ip", "-json", "-details", "address", "show")
 DOCKER = ("docker", "version", "--format", "{{.Server.Version}}")
 MINIMAL = {
-    *("uid", "machine_id", "system", "interfaces", "routes", "management_address", "docker", "openvswitch", "slices", "attachment"),
+    *(
+        "uid",
+        "machine_id",
+        "system",
+        "interfaces",
+        "routes",
+        "management_address",
+        "docker",
+        "openvswitch",
+        "slices",
+        "attachment",
+    ),
     "errors",
 }
 

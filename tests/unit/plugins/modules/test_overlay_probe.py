@@ -447,7 +447,7 @@ def test_names_are_looked_up_where_there_are_any(host: Host, run_module: Run, mo
         ({"endpoints": {"h2": [{"name": "a"}]}}, "endpoints of 'h2' are no list"),
         ({"endpoints": {"h2": [{"name": "a", "address": "fd00::1"}]}}, "endpoints of 'h2' are no list"),
         ({"checks": ["tcp"]}, "value of checks must be one or more of"),
-        ({"lifetime": 5}, "lifetime=5 is not within 10 to 3600"),
+        ({"lifetime": 5}, "lifetime=5 is not within 10 to 86400"),
         ({"count": 0}, "count=0"),
         ({"interval": "nan"}, "interval=nan"),
         ({"port": 70000}, "port=70000"),
