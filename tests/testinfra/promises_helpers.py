@@ -111,7 +111,7 @@ class Watch:
         return self
 
     def __exit__(self, *dummy: object) -> None:
-        self.host.run("kill -9 -- -$(pgrep -o -f '[f]or i in .*seq 900'); rm -f /root/watch.pid")
+        self.host.run("kill -9 -- -$(cat /root/watch.pid); rm -f /root/watch.pid")
 
     def seen(self) -> bool:
         """Whether it was in the arguments of a process."""
