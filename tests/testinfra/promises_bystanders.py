@@ -76,13 +76,18 @@ class Bystanders:
         while time.monotonic() < end and not (len(self.lines) > before[0] + 5 and len(self._inside()) > before[1] + 5):
             time.sleep(0.5)
         assert not self._ended, f"the connection from outside ended: {self._ended}"
-        for what, lines, then in (("from outside", self.lines, before[0]), ("between two containers", self._inside(), before[1])):
+        for what, lines, then in (
+            ("from outside", self.lines, before[0]),
+            ("between two containers", self._inside(), before[1]),
+        ):
             assert lines == [str(number) for number in range(len(lines))], f"bytes are missing on the connection {what}"
             assert len(lines) > then + 5, f"nothing came on the connection {what} for {PATIENCE} seconds"
         assert differences(self._own, self._belongings()) == []
 
     def _run(self, name: str, options: str, words: str) -> None:
-        self.host.check_output(f"docker rm -f {name} 2> /dev/null; docker run -d --name {name} --network bystanders {options} bystander:1 {BUSYBOX} sh -c '{words}'")
+        self.host.check_output(
+            f"docker rm -f {name} 2> /dev/null; docker run -d --name {name} --network bystanders {options} bystander:1 {BUSYBOX} sh -c '{words}'"
+        )
 
     def _inside(self) -> list[str]:
         text = self.host.check_output(f"docker exec listener-inside {BUSYBOX} cat /heard")

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pathlib
 import random
 import re
+import tarfile
 import typing as t
 
 from doctor_helpers import QUICK, clean
@@ -90,6 +92,23 @@ def secrets_file(path: pathlib.Path, **values: str) -> tuple[str, str]:
     path.write_text(json.dumps(values), encoding="utf-8")
     path.chmod(0o600)
     return "-e", f"@{path}"
+
+
+def release(folder: pathlib.Path, version: str, damaged: bool = False) -> tuple[str, str]:
+    """Variables for another release of Weave Net: the script and the images that there are, under another number."""
+    script, archive = folder / "weave", folder / "images.tar"
+    text = pathlib.Path(GROUP["vars"]["weave_script_file"]).read_text(encoding="utf-8")
+    script.write_text(re.sub(r'(SCRIPT_VERSION="?)[0-9][0-9.]*', rf"\g<1>{version}", text), encoding="utf-8")
+    with tarfile.open(GROUP["vars"]["weave_image_archive"]) as source, tarfile.open(archive, "w") as target:
+        for member in source:
+            content = source.extractfile(member)
+            if member.name == "manifest.json" and content:
+                renamed = re.sub(rb"(/weave(?:exec)?:)[0-9][0-9.]*", rf"\g<1>{version}".encode(), content.read())
+                member.size, content = len(renamed), io.BytesIO(renamed)
+            target.addfile(member, content)
+    if damaged:
+        os.truncate(archive, 1_000_000)
+    return extra(weave_version=version, weave_script_file=str(script), weave_image_archive=str(archive))
 
 
 # Where a password must not be

@@ -132,14 +132,18 @@ class Cut:
     seconds: float
 
 
-def cut_off(log: pathlib.Path, moment: float, modules: bool, playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Cut:
+def cut_off(
+    log: pathlib.Path, moment: float, modules: bool, playbook: str, *args: str, inventory: pathlib.Path = INVENTORY
+) -> Cut:
     """Start a playbook and kill it after so many seconds, with its modules on the hosts or without them, which then go on."""
     argv, env = command_of(playbook, *args, inventory=inventory)
     env["ANSIBLE_LOCAL_TEMP"] = str(log.parent / "ansible")  # it cannot tidy up behind itself
     began = time.monotonic()
     with (
         log.open("wb") as output,
-        subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process,
+        subprocess.Popen(
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process,
     ):
         try:
             process.wait(moment)
@@ -197,7 +201,9 @@ class Chain:
         while True:
             self.story += drift(self.hosts, self.backend, rng) if drifting else []
             modules = rng.random() < 0.5
-            self.story.append(f"killed after {moment:.2f} s, {'with' if modules else 'without'} the modules on the hosts")
+            self.story.append(
+                f"killed after {moment:.2f} s, {'with' if modules else 'without'} the modules on the hosts"
+            )
             try:
                 args = ("-e", f"overlay_backend={self.backend}", *CUT)
                 done = cut_off(self.folder / "killed.log", moment, modules, "site", *args)

@@ -31,7 +31,9 @@ def test_first_run_is_foretold(
     assert clean(real), f"not {PAIRS} pairs\n{real.text[-5000:]}"
     as_foretold(predicted, real)
     assert [watch.host for watch in watches if watch.seen()] == [], "the password was in the process list"
-    written = [path.name for path in tmp_path.rglob("*") if path.is_file() and CANARY in path.read_text(encoding="utf-8")]
+    written = [
+        path.name for path in tmp_path.rglob("*") if path.is_file() and CANARY in path.read_text(encoding="utf-8")
+    ]
     assert written == [], "the password is in a report"
     bystanders.check()
 

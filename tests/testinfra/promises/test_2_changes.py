@@ -25,6 +25,7 @@ from promises_helpers import (
     extra,
     main_pid,
     quiet,
+    release,
     run,
     started,
     words,
@@ -48,21 +49,11 @@ def test_drift_of_routers_is_foretold(hosts: dict[str, Host]) -> None:
     quiet("weave")
 
 
-def newer(folder: pathlib.Path, version: str) -> tuple[str, ...]:
-    """Variables for another release: its script, and an archive of its images that was cut off while it was copied."""
-    source = pathlib.Path(str(GROUP["vars"]["weave_script_file"]).strip())
-    script, archive = folder / "weave", folder / "images.tar"
-    text = source.read_text(encoding="utf-8")
-    script.write_text(re.sub(r'(SCRIPT_VERSION="?)[0-9][0-9.]*', rf"\g<1>{version}", text), encoding="utf-8")
-    archive.write_bytes(pathlib.Path(str(GROUP["vars"]["weave_image_archive"]).strip()).read_bytes()[:1_000_000])
-    return extra(weave_version=version, weave_script_file=str(script), weave_image_archive=str(archive))
-
-
 def test_router_whose_images_cannot_be_loaded_goes_on(hosts: dict[str, Host], tmp_path: pathlib.Path) -> None:
-    """The archive of another release is damaged: no router was stopped, and the script stays that of the router that runs."""
+    """The archive of another release was cut off while it was copied: no router was stopped, and the script stays that of the router that runs."""
     before = {name: started(host, "weave") for name, host in hosts.items()}
     script = hosts[FIRST].check_output("sha256sum /usr/local/bin/weave")
-    done = run("site", "weave", *newer(tmp_path, "2.99.0"), *BRIEF)
+    done = run("site", "weave", *release(tmp_path, "2.99.0", damaged=True), *BRIEF)
     assert done.status != 0
     assert "could not be loaded" in words(done), done.text
     assert {name: started(host, "weave") for name, host in hosts.items()} == before
@@ -84,7 +75,9 @@ def test_docker_goes_on(
     """With settings that would keep it from starting, or that only a restart would load."""
     before = main_pid(hosts[USED], "docker"), hosts[USED].check_output("cat /etc/docker/daemon.json")
     merged = {**GROUP["vars"]["docker_engine_settings"], **settings}
-    done = run("site", "ovs_gre", *extra(docker_engine_settings=merged, **options), "--tags=docker_engine", "--limit", USED)
+    done = run(
+        "site", "ovs_gre", *extra(docker_engine_settings=merged, **options), "--tags=docker_engine", "--limit", USED
+    )
     assert done.status != 0
     assert says in words(done), done.text
     assert "Nothing was changed" in words(done), done.text
@@ -118,7 +111,9 @@ def test_unreachable_host_stays_a_peer_of_routers(hosts: dict[str, Host], tmp_pa
     address = GROUP["hosts"][LAST]["ansible_host"]
     nobody = str(ipaddress.ip_network(f"{address}/24", strict=False)[250])
     broken = {**GROUP["hosts"], LAST: {**GROUP["hosts"][LAST], "ansible_host": nobody}}
-    done = run("site", "weave", *BRIEF, "-e", "ansible_ssh_timeout=5", inventory=inventory_of(tmp_path / "broken.yml", broken))
+    done = run(
+        "site", "weave", *BRIEF, "-e", "ansible_ssh_timeout=5", inventory=inventory_of(tmp_path / "broken.yml", broken)
+    )
     assert done.status == 4, done.text  # Ansible's status for unreachable hosts
     assert re.search(rf"{LAST} .*unreachable=1", done.text)
     assert done.changed == set()

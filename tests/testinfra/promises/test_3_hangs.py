@@ -25,7 +25,12 @@ DOCKER_TIMEOUT = 10  # docker_engine_timeout of these runs
 READ = 20  # overlay_info, weave_info: a section of what is read
 CALL = 15  # docker_daemon: one call of docker; ovs_gre_timeout
 BACKSTOP = 5  # what a tool of Open vSwitch gets beyond its own limit
-API, STOP, LAUNCH, READY = 10, 10, 180, 60  # weave_launch: an answer, the end of a router, weave_launch_timeout, weave_wait_timeout
+API, STOP, LAUNCH, READY = (
+    10,
+    10,
+    180,
+    60,
+)  # weave_launch: an answer, the end of a router, weave_launch_timeout, weave_wait_timeout
 RUN = 60  # the rest of a run, which takes a sixth of that on a machine with nothing else to do
 
 
@@ -43,15 +48,35 @@ class Hang:
 # Each in one of two rounds, none on a host twice in a round. Docker on the second host has the bystanders.
 ROUNDS: tuple[dict[str, Hang], ...] = (
     {
-        "docker": Hang(FIRST, "ovs_gre", "pidof dockerd", READ + DOCKER_TIMEOUT + CALL, "docker.service is active, but Docker did not answer"),
+        "docker": Hang(
+            FIRST,
+            "ovs_gre",
+            "pidof dockerd",
+            READ + DOCKER_TIMEOUT + CALL,
+            "docker.service is active, but Docker did not answer",
+        ),
         "ovs-vswitchd": Hang(SECOND, "ovs_gre", "pidof ovs-vswitchd", CALL + BACKSTOP, "ovs-vswitchd does not answer"),
         # Docker asks containerd, so it is Docker that does not answer.
-        "containerd": Hang(LAST, "weave", "pidof containerd", 2 * READ + DOCKER_TIMEOUT + CALL, "containerd|docker.service is active, but Docker did not answer"),
+        "containerd": Hang(
+            LAST,
+            "weave",
+            "pidof containerd",
+            2 * READ + DOCKER_TIMEOUT + CALL,
+            "containerd|docker.service is active, but Docker did not answer",
+        ),
     },
     {
-        "ovsdb-server": Hang(FIRST, "ovs_gre", "pidof ovsdb-server", READ + CALL + BACKSTOP, "Open vSwitch does not answer"),
+        "ovsdb-server": Hang(
+            FIRST, "ovs_gre", "pidof ovsdb-server", READ + CALL + BACKSTOP, "Open vSwitch does not answer"
+        ),
         "weave": Hang(SECOND, "weave", "docker inspect -f '{{.State.Pid}}' weave", 3 * API + STOP + LAUNCH + READY, ""),
-        "docker of routers": Hang(LAST, "weave", "pidof dockerd", 2 * READ + DOCKER_TIMEOUT + CALL, "docker.service is active, but Docker did not answer"),
+        "docker of routers": Hang(
+            LAST,
+            "weave",
+            "pidof dockerd",
+            2 * READ + DOCKER_TIMEOUT + CALL,
+            "docker.service is active, but Docker did not answer",
+        ),
     },
 )
 HANGS = {name: hang for chosen in ROUNDS for name, hang in chosen.items()}

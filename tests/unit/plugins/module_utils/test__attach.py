@@ -35,7 +35,10 @@ DONE = State({"ovl-link": MEMBER, "ovl0": UP, "br-phy": CARD, "eth1": UP}, {"br-
 def state(**links: Link) -> State:
     """The finished state with other links; names have underscores for dashes."""
     return State(
-        {**DONE.links, **{name.replace("_", "-"): link for name, link in links.items()}}, DONE.routes, DONE.features, DONE.rp_filter
+        {**DONE.links, **{name.replace("_", "-"): link for name, link in links.items()}},
+        DONE.routes,
+        DONE.features,
+        DONE.rp_filter,
     )
 
 
