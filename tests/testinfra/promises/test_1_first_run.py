@@ -11,10 +11,10 @@ import pathlib
 import time
 
 import pytest
-from doctor_helpers import PAIRS, clean
+from doctor_helpers import PAIRS, QUICK, clean
 from overlay_helpers import NAMES
 from promises_bystanders import Bystanders
-from promises_helpers import BACKENDS, BRIEF, CANARY, QUICK, Watch, as_foretold, left_lying, quiet, run
+from promises_helpers import BACKENDS, BRIEF, CANARY, Watch, as_foretold, left_lying, quiet, run
 from testinfra.host import Host
 
 
