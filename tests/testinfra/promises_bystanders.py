@@ -77,7 +77,7 @@ class Bystanders:
             time.sleep(0.5)
         assert not self._ended, f"the connection from outside ended: {self._ended}"
         for what, lines, then in (
-            ("from outside", self.lines, before[0]),
+            ("from outside", list(self.lines), before[0]),
             ("between two containers", self._inside(), before[1]),
         ):
             assert lines == [str(number) for number in range(len(lines))], f"bytes are missing on the connection {what}"
