@@ -50,6 +50,10 @@ browser: .venv ## Open the report's page in headless Chromium
 molecule: .venv ## Run the molecule scenarios, two at a time (some: SCENARIOS="default", one at a time: JOBS=1)
 	@dev/molecule.sh $(SCENARIOS)
 
+.PHONY: promises
+promises: .venv ## Test what the README promises, with 30 killed runs for each backend (another number: OVERLAY_KILLS=6)
+	@OVERLAY_KILLS=$${OVERLAY_KILLS:-30} dev/molecule.sh promises
+
 .PHONY: test
 test: check integration browser molecule ## Run check, integration, browser and molecule
 
@@ -67,7 +71,7 @@ demo: .venv lab-up ## Start the lab, set up the overlay in it and prove it (Weav
 	@cat $(SUMMARY)
 
 .PHONY: bench
-bench: .venv lab-up ## Measure the overlay in the lab (Weave Net: BACKEND=weave; virtual machines: LAB=vm; some: BENCHES="swarm")
+bench: .venv lab-up ## Measure the overlay in the lab (Weave Net: BACKEND=weave; virtual machines: LAB=vm; some: BENCHES="swarm"; growth: BENCHES=grow HOSTS=12)
 	@BENCH_LAB=$(LAB) BENCH_BACKEND=$(BACKEND) BENCH_INVENTORY=$(LAB_INVENTORY) python dev/bench $(BENCHES)
 
 .PHONY: weave-vm

@@ -16,10 +16,12 @@ import os
 import subprocess
 import sys
 
+import grow
+import outage
 import pairs
 import runs
 import traffic
-from hosts import ROOT, TIMEOUT, WEAVE_VARS, play
+from hosts import BACKEND, ROOT, TIMEOUT, WEAVE_VARS, backend_options, play
 
 BENCHES = {
     "tunnels_50": runs.tunnels_50,
@@ -31,13 +33,22 @@ BENCHES = {
     "pairs": pairs.pairs,
     "weave_unchanged": runs.weave_unchanged,
     "weave_second_run": runs.weave_second_run,
+    "outage": outage.outage,
+    "grow": grow.grow,
 }
 CHOICES = {
-    ("container", "ovs_gre"): ["tunnels_50", "tunnels_1000", "second_run", "throughput", "swarm", "pairs"],
-    ("container", "weave"): ["weave_unchanged", "weave_second_run"],
+    ("container", "ovs_gre"): ["tunnels_50", "tunnels_1000", "second_run", "throughput", "swarm", "pairs", "outage"],
+    ("container", "weave"): ["weave_unchanged", "weave_second_run", "outage"],
     ("vm", "ovs_gre"): ["second_run", "kernel"],
     ("vm", "weave"): ["weave_unchanged", "weave_second_run"],
 }
+
+
+def backend_of(name: str) -> str:
+    """The backend that a bench is about."""
+    if name in ("outage", "grow"):
+        return BACKEND
+    return "weave" if name.startswith("weave_") else "ovs_gre"
 
 
 def main() -> None:
@@ -47,11 +58,12 @@ def main() -> None:
     unknown = set(chosen) - set(BENCHES)
     if unknown or not chosen:
         sys.exit(f"unknown: {', '.join(sorted(unknown)) or ' '.join(asked)}; there are {', '.join(BENCHES)}")
-    if any(name.startswith("weave_") for name in chosen):
+    needed = {backend_of(name) for name in chosen}
+    if "weave" in needed:
         subprocess.run([ROOT / "dev" / "weave_source.sh", WEAVE_VARS], timeout=TIMEOUT, check=True)
-        play("crosshost.overlay.site", "-e", "overlay_backend=weave", "-e", f"@{WEAVE_VARS}")
-    if any(not name.startswith("weave_") for name in chosen):
-        play("crosshost.overlay.site")
+    # That which grows begins without an overlay.
+    for backend in sorted({backend_of(name) for name in chosen if name != "grow"}):
+        play("crosshost.overlay.site", *backend_options(backend))
     for name in chosen:
         BENCHES[name]()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shlex
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / os.environ.get("BENCH_INVENTORY", "inventories/lab/hosts.yml")
+BACKEND = os.environ.get("BENCH_BACKEND", "ovs_gre")
 WEAVE_VARS = ROOT / ".cache" / "weave" / "vars.yml"
 ROUNDS = 5
 TIMEOUT = 900  # seconds for one playbook run, the longest thing here
@@ -50,24 +52,41 @@ def on(host: str, command: str, text: str = "") -> str:
     return done.stdout.decode()
 
 
-def play(text: str, *options: str) -> float:
-    """Run a playbook, given as text or as the name of one of ours, and return its seconds."""
+def play(text: str, *options: str, inventory: pathlib.Path = INVENTORY, unchanged: bool = False) -> float:
+    """Run a playbook, given as text or as the name of one of ours, and return its seconds. With unchanged, no task may change anything."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "play.yml")
         path.write_text(text, encoding="utf-8")
         name = text if text.startswith("crosshost.") else str(path)
         start = time.monotonic()
         done = subprocess.run(
-            ["ansible-playbook", "-i", str(INVENTORY), *options, name],
+            ["ansible-playbook", "-i", str(inventory), *options, name],
             cwd=ROOT,
             capture_output=True,
             timeout=TIMEOUT,
             check=False,
         )
         seconds = time.monotonic() - start
+    output = done.stdout.decode()
     if done.returncode:
-        sys.exit(f"the play failed with status {done.returncode}: {done.stdout.decode()[-3000:]}")
+        sys.exit(f"the play failed with status {done.returncode}: {output[-3000:]}")
+    if unchanged and re.search(r"\bchanged=[1-9]", output):
+        sys.exit(f"the play changed something: {output[-3000:]}")
     return seconds
+
+
+def inventory_of(names: t.Sequence[str], path: pathlib.Path) -> pathlib.Path:
+    """Write an inventory with these hosts of the lab only."""
+    whole = group()
+    part = {"overlay": {**whole, "hosts": {name: whole["hosts"][name] for name in names}}}
+    path.write_text(yaml.safe_dump(part), encoding="utf-8")
+    return path
+
+
+def backend_options(backend: str) -> tuple[str, ...]:
+    """The options that choose a backend."""
+    weave = ("-e", f"@{WEAVE_VARS}") if backend == "weave" else ()
+    return ("-e", f"overlay_backend={backend}", *weave)
 
 
 def compare(*what: t.Callable[[], float], rounds: int = ROUNDS) -> list[float]:

@@ -67,8 +67,8 @@ class Run:
         return self
 
 
-def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
-    """Run a playbook of the collection, bounded."""
+def command_of(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a playbook of the collection, and its environment."""
     env = {
         **os.environ,
         "ANSIBLE_NOCOLOR": "1",
@@ -77,7 +77,12 @@ def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
         "ANSIBLE_FORKS": "10",
         "COLUMNS": "200",
     }
-    argv = ["ansible-playbook", f"--inventory={inventory}", f"crosshost.overlay.{playbook}", *args]
+    return ["ansible-playbook", f"--inventory={inventory}", f"crosshost.overlay.{playbook}", *args], env
+
+
+def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
+    """Run a playbook of the collection, bounded."""
+    argv, env = command_of(playbook, *args, inventory=inventory)
     done = subprocess.run(
         argv,
         env=env,
