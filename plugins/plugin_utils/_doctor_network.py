@@ -211,20 +211,38 @@ def slices_overlap(case: Case) -> t.Iterator[Finding]:
     for (first, one), (second, other) in itertools.combinations(held, 2):
         if one.version != other.version or not one.overlaps(other):
             continue
+        astray = [host for host in (first, second) if recorded_slice(case, host) not in ("", nets[host].get("slice"))]
+        culprit = astray[0] if len(astray) == 1 else second
+        remedy, commands = _own_slice(case, culprit, str(nets[culprit].get("name"))) if len(astray) == 1 else (None, None)
         yield Finding(
             "slices-overlap",
             "error",
-            (second, first),
+            (culprit, first if culprit == second else second),
             f"{first} and {second} give out the same addresses ({one} and {other})",
             tuple(
                 f"{host}: IPRange {nets[host].get('slice')}, Gateway {nets[host].get('gateway')}"
                 for host in (first, second)
             ),
             "Containers on the two hosts get the same addresses, and both hosts have the same gateway address; answers come from the wrong one.",
-            f"Give {second} a slice of its own: set overlay_slice of {second} in the inventory, and have its network made anew. {MADE_ANEW}",
-            (site(ovs_gre_network_recreate="true"),),
+            remedy
+            or f"Give {second} a slice of its own: set overlay_slice of {second} in the inventory, and have its network made anew. {MADE_ANEW}",
+            commands or (site(ovs_gre_network_recreate="true"),),
             rank=21,
         )
+
+
+def recorded_slice(case: Case, host: str) -> str:
+    """Return the slice that was planned for a host, by the record on it; empty if there is none."""
+    return str(case.get(host, "slices", "slices", host) or "")
+
+
+def _own_slice(case: Case, host: str, network: str) -> tuple[str, tuple[str, ...]]:
+    """The cure where somebody has made the network of one host anew, with other addresses than those that are its own."""
+    remedy = (
+        f"{host} has {recorded_slice(case, host)} of its own, and its network '{network}' was made with another range. Remove that network,"
+        " which Docker refuses while containers are on it, and have it made as planned."
+    )
+    return remedy, (*on(host, f"docker network rm {network}"), site())
 
 
 @rule("docker-network-missing", unless=[*NO_DOCKER, "machine-twice"])

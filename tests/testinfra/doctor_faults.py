@@ -246,7 +246,7 @@ def host_faults() -> list[Fault]:
             },
             finding="slices-overlap",
             hosts=(ONE, THREE),
-            says=("10.50.0.0/24",),
+            says=("10.50.0.0/24", "10.50.2.0/24", SITE),
         ),
         Fault(
             name="Docker's chains flushed",

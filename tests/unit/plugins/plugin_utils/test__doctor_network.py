@@ -17,6 +17,7 @@ from ansible_collections.crosshost.overlay.tests.unit.plugins.plugin_utils.docto
     check_first,
     check_quiet,
     fires,
+    found,
     near,
     network,
     put,
@@ -33,6 +34,7 @@ FIRES: list[Fault] = [
         "h2",
     ),
     ("slices-overlap", "gre", put("h2", "docker/networks/1/slice", "10.50.1.0/24"), "h2"),
+    ("slices-overlap", "gre", put("h1", "docker/networks/1/slice", "10.50.2.0/24"), "h1"),
     ("docker-network-missing", "gre", put("h2", "docker/networks/1", GONE), "h2"),
     (
         "docker-network-missing",
@@ -65,6 +67,13 @@ NEAR: list[Near] = [
 @near(NEAR)
 def test_no_false_alarm(kind: str, change: Change) -> None:
     check_quiet(kind, change)
+
+
+def test_a_network_made_with_the_range_of_another_is_made_again() -> None:
+    """The record tells which of the two is astray, so that no inventory has to be changed."""
+    finding = found("gre", put("h1", "docker/networks/1/slice", "10.50.2.0/24"))[0]
+    assert finding.hosts == ("h1", "h2")
+    assert finding.commands == ("h1$ docker network rm overlay", "ansible-playbook crosshost.overlay.site")
 
 
 def test_every_rule_has_a_case() -> None:
