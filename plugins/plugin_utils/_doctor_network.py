@@ -213,7 +213,7 @@ def slices_overlap(case: Case) -> t.Iterator[Finding]:
             continue
         astray = [host for host in (first, second) if recorded_slice(case, host) not in ("", nets[host].get("slice"))]
         culprit = astray[0] if len(astray) == 1 else second
-        remedy, commands = _own_slice(case, culprit, str(nets[culprit].get("name"))) if len(astray) == 1 else (None, None)
+        remedy, commands = _own_slice(case, culprit, str(nets[culprit].get("name")), strayed=len(astray) == 1)
         yield Finding(
             "slices-overlap",
             "error",
@@ -224,9 +224,8 @@ def slices_overlap(case: Case) -> t.Iterator[Finding]:
                 for host in (first, second)
             ),
             "Containers on the two hosts get the same addresses, and both hosts have the same gateway address; answers come from the wrong one.",
-            remedy
-            or f"Give {second} a slice of its own: set overlay_slice of {second} in the inventory, and have its network made anew. {MADE_ANEW}",
-            commands or (site(ovs_gre_network_recreate="true"),),
+            remedy,
+            commands,
             rank=21,
         )
 
@@ -236,8 +235,11 @@ def recorded_slice(case: Case, host: str) -> str:
     return str(case.get(host, "slices", "slices", host) or "")
 
 
-def _own_slice(case: Case, host: str, network: str) -> tuple[str, tuple[str, ...]]:
-    """The cure where somebody has made the network of one host anew, with other addresses than those that are its own."""
+def _own_slice(case: Case, host: str, network: str, strayed: bool) -> tuple[str, tuple[str, ...]]:
+    """Remedy and commands that give a host addresses of its own again; strayed: those that were planned for it are free."""
+    if not strayed:
+        remedy = f"Give {host} a slice of its own: set overlay_slice of {host} in the inventory, and have its network made anew. {MADE_ANEW}"
+        return remedy, (site(ovs_gre_network_recreate="true"),)
     remedy = (
         f"{host} has {recorded_slice(case, host)} of its own, and its network '{network}' was made with another range. Remove that network,"
         " which Docker refuses while containers are on it, and have it made as planned."
