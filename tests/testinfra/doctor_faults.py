@@ -262,12 +262,12 @@ def host_faults() -> list[Fault]:
             row=44,
             backend="ovs_gre",
             cause={
-                TWO: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; iptables -I FORWARD 1 -o ovl0 -j DROP",
+                TWO: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; iptables -I FORWARD 1 -j DROP",
             },
             finding="bridge-filtered",
             hosts=(TWO,),
             says=("bridge", SITE),
-            undo={TWO: "sysctl -qw net.bridge.bridge-nf-call-iptables=0; iptables -D FORWARD -o ovl0 -j DROP"},
+            undo={TWO: "sysctl -qw net.bridge.bridge-nf-call-iptables=0; iptables -D FORWARD -j DROP"},
         ),
         Fault(
             name="a second firewall drops what is forwarded",
