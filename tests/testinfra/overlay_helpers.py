@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import pathlib
+import random
 import re
 import subprocess
 import time
@@ -34,6 +35,8 @@ NAMES = sorted(GROUP["hosts"])
 UNDERLAY = {name: values["overlay_underlay_ip"] for name, values in GROUP["hosts"].items()}
 BUSYBOX = "/bin/busybox"
 LOG = logging.getLogger("refused")
+# What a run does by chance, it does again with the same seed.
+SEED = int(os.environ.get("OVERLAY_SEED", random.randrange(10**6)))
 CALL_TIMEOUT = 600  # seconds for one call of a module; a launch on an emulated CPU takes one minute
 PLAY_TIMEOUT = 900  # seconds; a run takes about 20, and installing packages on slow hosts some minutes
 

@@ -10,7 +10,6 @@ import io
 import json
 import os
 import pathlib
-import random
 import re
 import tarfile
 import typing as t
@@ -24,8 +23,6 @@ if t.TYPE_CHECKING:
 BACKENDS = ("weave", "ovs_gre")
 FIRST, SECOND, LAST = NAMES[0], NAMES[1], NAMES[-1]
 USED = "h2"  # the host that molecule/promises/prepare.yml made one with a life of its own
-# What a run does by chance, it does again with the same seed.
-SEED = int(os.environ.get("OVERLAY_SEED", random.randrange(10**6)))
 CANARY = str(GROUP["vars"]["weave_password"])
 # Neither clocks, which containers can only measure, nor packets.
 BRIEF = ("--skip-tags=clock,verify",)

@@ -21,8 +21,8 @@ import subprocess
 import time
 import typing as t
 
-from overlay_helpers import INVENTORY, LAB, NAMES, PLAY_TIMEOUT, UNDERLAY, Run, command_of
-from promises_helpers import BRIEF, CANARY, OVS, SEED, proved, quiet
+from overlay_helpers import INVENTORY, LAB, NAMES, PLAY_TIMEOUT, SEED, UNDERLAY, Run, command_of
+from promises_helpers import BRIEF, CANARY, OVS, proved, quiet
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host

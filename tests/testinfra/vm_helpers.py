@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import random
 import subprocess
 import sys
 import typing as t
@@ -21,8 +20,6 @@ if t.TYPE_CHECKING:
 
 # Directory of the lab's own files, as lab/vm/machines.py made it.
 MACHINES = pathlib.Path(os.environ.get("OVERLAY_MACHINES", ".lab/vm"))
-# What a run does by chance, it does again with the same seed.
-SEED = int(os.environ.get("OVERLAY_SEED", random.randrange(10**6)))
 POWER_TIMEOUT = 400  # seconds; an emulated machine boots in about one minute
 SET_AHEAD = """
 import sys, time

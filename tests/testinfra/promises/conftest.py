@@ -9,8 +9,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from overlay_helpers import SEED
 from promises_bystanders import Bystanders, there
-from promises_helpers import SEED, USED
+from promises_helpers import USED
 from promises_kills import KILLS
 from testinfra.host import Host
 

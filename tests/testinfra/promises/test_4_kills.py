@@ -11,9 +11,9 @@ import random
 
 import pytest
 from doctor_helpers import QUICK
-from overlay_helpers import NAMES
+from overlay_helpers import NAMES, SEED
 from promises_bystanders import Bystanders
-from promises_helpers import BACKENDS, SEED, run
+from promises_helpers import BACKENDS, run
 from promises_kills import KILLS, Chain, cut_off
 from testinfra.host import Host
 

@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from doctor_helpers import QUICK, clean
-from overlay_helpers import LAB, NAMES, NETWORK, UNDERLAY, App, Pinger, Run, call, wait_for
+from overlay_helpers import LAB, NAMES, NETWORK, SEED, UNDERLAY, App, Pinger, Run, call, wait_for
 from promises_bystanders import Bystanders
 from promises_helpers import (
     BRIEF,
@@ -22,7 +22,6 @@ from promises_helpers import (
     FIRST,
     LAST,
     SECOND,
-    SEED,
     Watch,
     left_lying,
     ports,

@@ -14,9 +14,9 @@ import re
 import typing as t
 
 from firewall_helpers import firewall_differences
-from overlay_helpers import NAMES, differences, side_by_side, snapshot
+from overlay_helpers import NAMES, SEED, differences, side_by_side, snapshot
 from promises_bystanders import Bystanders
-from promises_helpers import SEED, USED, run
+from promises_helpers import USED, run
 from promises_kills import cut_off
 from testinfra.host import Host
 

@@ -11,7 +11,8 @@ import pathlib
 import random
 
 import pytest
-from promises_helpers import BACKENDS, SEED, run
+from overlay_helpers import SEED
+from promises_helpers import BACKENDS, run
 from promises_kills import KILLS, Chain
 from testinfra.host import Host
 

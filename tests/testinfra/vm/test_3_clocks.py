@@ -11,9 +11,9 @@ import re
 import typing as t
 
 import pytest
-from overlay_helpers import play, wait_for
+from overlay_helpers import SEED, play, wait_for
 from testinfra.host import Host
-from vm_helpers import SEED, clock, clocks, set_ahead
+from vm_helpers import clock, clocks, set_ahead
 
 CURE = "crosshost.overlay.clock : Cure | Bring the clock right"
 SOURCE = "crosshost.overlay.clock : Cure | Make one host the source"

@@ -15,9 +15,9 @@ import time
 import typing as t
 
 from firewall_helpers import firewall_differences
-from overlay_helpers import INVENTORY, NAMES, App, call, differences, play, side_by_side, snapshot, wait_for
+from overlay_helpers import INVENTORY, NAMES, SEED, App, call, differences, play, side_by_side, snapshot, wait_for
 from testinfra.host import Host
-from vm_helpers import SEED, power
+from vm_helpers import power
 
 SNAPSHOTS = pathlib.Path(os.environ.get("OVERLAY_SNAPSHOTS", "."))
 LONGEST = 60  # seconds after which the power is cut at the latest; the run takes longer
