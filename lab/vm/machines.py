@@ -482,7 +482,7 @@ def main() -> None:
         command.set_defaults(function=function)
         command.add_argument("directory", type=lambda text: Path(text).absolute())
         if action != "down":
-            command.add_argument("--timeout", type=float, default=300, help="seconds until every host has to be up")
+            command.add_argument("--timeout", type=float, default=600, help="seconds until every host has to be up")
         if action == "power":
             command.add_argument("host")
             command.add_argument("action", choices=["cut", "restore", "cycle"], nargs="?", default="cycle")

@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 # Directory of the lab's own files, as lab/vm/machines.py made it.
 MACHINES = pathlib.Path(os.environ.get("OVERLAY_MACHINES", ".lab/vm"))
-POWER_TIMEOUT = 400  # seconds; an emulated machine boots in about one minute
+POWER_TIMEOUT = 700  # seconds; an emulated machine boots in about one minute
 SET_AHEAD = """
 import sys, time
 monotonic, real = time.monotonic_ns(), time.time_ns()
