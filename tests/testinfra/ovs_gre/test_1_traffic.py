@@ -13,7 +13,7 @@ import json
 import time
 
 import pytest
-from overlay_helpers import BUSYBOX, GROUP, NAMES, App, play
+from overlay_helpers import BUSYBOX, GROUP, NAMES, App
 from testinfra.host import Host
 
 # Bytes that the encapsulation takes over IPv4 (with a key), and how tcpdump finds and shows it.
@@ -90,15 +90,6 @@ def test_a_broadcast_arrives_once_and_never_circles(apps: dict[str, App]) -> Non
     after = {name: received(app) for name, app in apps.items()}
     for name in NAMES[1:]:
         assert 5 <= after[name] - before[name] <= 25, (before, after)
-
-
-def test_second_run_changes_nothing() -> None:
-    """Neither with the applications on it nor in check mode."""
-    assert play("site", "--check").ok().changed == set()
-    run = play("site").ok()
-    assert run.changed == set()
-    pairs = len(PAIRS)
-    assert f"verify: hosts={len(NAMES)} pairs={pairs} ok={pairs} failed=0" in run.text
 
 
 def test_container_uses_its_hosts_slice(apps: dict[str, App], hosts: dict[str, Host]) -> None:
