@@ -86,10 +86,14 @@ def normal(name: str) -> str | None:
 
 
 def decide_names(hosts: t.Sequence[WeaveHost], allow_rename: bool) -> tuple[dict[str, str], list[str]]:
-    """Return every host's peer name: pinned in the inventory, else the one it has, else made of its inventory name."""
+    """Return every host's peer name: pinned in the inventory, else the one it has, else made of its inventory name.
+
+    Of hosts that have one name, all but one get one made of their inventory name, where that is allowed.
+    """
     names: dict[str, str] = {}
     problems: list[str] = []
     owners: dict[str, str] = {}
+    twins = _twins(hosts) if allow_rename else frozenset()
     for host in hosts:
         pin = normal(host.pin) if host.pin else None
         if host.pin and pin is None:
@@ -97,7 +101,7 @@ def decide_names(hosts: t.Sequence[WeaveHost], allow_rename: bool) -> tuple[dict
                 f"overlay_weave_name '{host.pin}' of host '{host.name}' is no peer name; write six bytes in hexadecimal "
                 "with an even first one, for example 02:00:00:00:00:01"
             )
-        name = pin or host.peer_name or derived(host.name)
+        name = pin or ("" if host.name in twins else host.peer_name) or derived(host.name)
         names[host.name] = name
         if pin and host.living and host.peer_name and pin != host.peer_name and not allow_rename:
             problems.append(
@@ -108,9 +112,32 @@ def decide_names(hosts: t.Sequence[WeaveHost], allow_rename: bool) -> tuple[dict
         if other != host.name:
             problems.append(
                 f"hosts '{other}' and '{host.name}' have the same peer name {name}, and routers of one name never connect; "
-                f"give one of them another with overlay_weave_name{' and set weave_allow_rename to true' if host.living else ''}"
+                f"{_another(host, pin)}"
             )
     return names, problems
+
+
+def _twins(hosts: t.Sequence[WeaveHost]) -> frozenset[str]:
+    """The hosts whose name another one has: one that is made of its inventory name keeps it, else the first one."""
+    groups: dict[str, list[WeaveHost]] = {}
+    for host in hosts:
+        groups.setdefault((normal(host.pin) if host.pin else None) or host.peer_name or derived(host.name), []).append(
+            host
+        )
+    found: set[str] = set()
+    for name, group in groups.items():
+        keeper = next((host for host in group if host.pin or name == derived(host.name)), group[0])
+        found |= {host.name for host in group if host is not keeper and not host.pin}
+    return frozenset(found)
+
+
+def _another(host: WeaveHost, pin: str | None) -> str:
+    """How two hosts of one name get different ones."""
+    if pin:
+        return f"give one of them another with overlay_weave_name{' and set weave_allow_rename to true' if host.living else ''}"
+    return (
+        "set weave_allow_rename to true, and one of them gets another, or give it one with overlay_weave_name besides"
+    )
 
 
 def seeds(init: str) -> frozenset[str]:

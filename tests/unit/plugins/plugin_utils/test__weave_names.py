@@ -108,6 +108,28 @@ def test_rename_that_was_asked_for() -> None:
     assert decide_names([host(1, B, **lives(A))], True) == ({"h1": B}, [])
 
 
+@pytest.mark.parametrize(
+    ("hosts", "names"),
+    [
+        pytest.param([host(1, **lives(A)), host(2, **lives(A))], {"h1": A, "h2": derived("h2")}, id="clones"),
+        pytest.param(
+            [host(1, **lives(derived("h2"))), host(2, **lives(derived("h2")))],
+            {"h1": derived("h1"), "h2": derived("h2")},
+            id="the-first-took-the-name-of-the-second",
+        ),
+        pytest.param(
+            [host(1), host(3, **lives(derived("h1")))],
+            {"h1": derived("h1"), "h3": derived("h3")},
+            id="the-other-is-not-reached",
+        ),
+        pytest.param([host(1, **lives(A)), host(2, A)], {"h1": derived("h1"), "h2": A}, id="one-is-pinned"),
+    ],
+)
+def test_twins_are_told_apart_where_that_is_allowed(hosts: list[WeaveHost], names: dict[str, str]) -> None:
+    """One keeps the name, without a change of the inventory."""
+    assert decide_names(hosts, True) == (names, [])
+
+
 NEW = [host(1, A), host(2, B), host(3, C)]
 
 
