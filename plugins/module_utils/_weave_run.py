@@ -10,7 +10,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict, replace
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _info_secrets, _weave_plan, _weave_state
+from ansible_collections.crosshost.overlay.plugins.module_utils import (
+    _info_secrets,
+    _weave_network,
+    _weave_plan,
+    _weave_state,
+)
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_wait import wait
 
 if t.TYPE_CHECKING:
@@ -49,7 +54,21 @@ def start(module: AnsibleModule, router: Router, have: Have, wish: Wish) -> dict
                 commands=router.commands,
                 weave=_weave_state.describe(after),
             )
-    return {"changed": plan.changes, "reasons": list(plan.launch), "after": after, "plan": plan}
+    fitted = fit_network(module, router, wish)
+    return {"changed": plan.changes or fitted, "reasons": list(plan.launch), "after": after, "plan": plan}
+
+
+def fit_network(module: AnsibleModule, router: Router, wish: Wish) -> bool:
+    """Make Docker's network anew where its subnet is not the router's any more. Says whether that was, or would be, done."""
+    network = _weave_network.read(router.docker)
+    if network is None or not _weave_network.misfit(network, wish.launch):
+        return False
+    if network.members:
+        module.warn(_weave_network.warning(network, wish.launch))
+        return False
+    for step in _weave_network.steps(wish.launch):
+        router.docker.write(*step)
+    return True
 
 
 def wish_timeout(module: AnsibleModule) -> float:

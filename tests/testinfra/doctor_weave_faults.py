@@ -41,7 +41,7 @@ def router_faults() -> list[Fault]:
             cause={ONE: "docker stop weave"},
             finding="weave-router-state",
             hosts=(ONE,),
-            says=("exited",),
+            says=("has ended", "docker start weave"),
         ),
         Fault(
             name="router paused",
