@@ -31,7 +31,7 @@ GONE_TIMEOUT = 15.0  # seconds for Docker to finish the removal of a container
 ASK_TIMEOUT = (
     30.0  # seconds to describe an object; Docker does not answer while it holds one locked, as behind a dead plugin
 )
-PLUGIN_TIMEOUT = 60.0  # seconds to join a plugin's network; Docker itself gives a plugin that does not answer up to 30
+PLUGIN_TIMEOUT = 150.0  # seconds to join a plugin's network; Docker gives a plugin that does not answer up to 30, an emulated CPU took 60
 STUCK_TIMEOUT = 15.0  # seconds for each command that takes back a container on the network of a dead plugin
 BUILT_IN = ("bridge", "host", "ipvlan", "macvlan", "null", "overlay")  # drivers of networks that need no plugin
 DOCKER_BRIDGE = "docker-bridge"  # in place of an address: that of Docker's own bridge, where Weave Net serves names
