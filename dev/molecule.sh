@@ -9,9 +9,9 @@ limit=3600 # seconds for one scenario; one of virtual machines without KVM takes
 jobs=${JOBS:-2}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
-longest=(firewall weave default doctor)
+longest=(firewall weave default)
 # Not among those that run without being asked for; see docs/testing.md.
-unfinished=(promises vm)
+unfinished=(doctor promises vm)
 scenarios=("$@")
 if ((!$#)); then
     # Other faults each time; all of them: dev/molecule.sh doctor

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import sys
@@ -169,9 +170,7 @@ class BridgeHost:
         old = _attach.load(text) if text else None
         if old is None or old.nic != config.nic:
             return config
-        return _attach.Config(
-            config.link, config.master, config.bridge, config.nic, old.addresses, old.routes, old.features
-        )
+        return dataclasses.replace(old, link=config.link, master=config.master, bridge=config.bridge)
 
     # -- planning what lies outside the database
 
