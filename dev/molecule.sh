@@ -14,8 +14,6 @@ longest=(firewall weave default)
 unfinished=(doctor promises vm)
 scenarios=("$@")
 if ((!$#)); then
-    # Other faults each time; all of them: dev/molecule.sh doctor
-    export OVERLAY_FAULTS=${OVERLAY_FAULTS-6}
     scenarios=("${longest[@]}")
     for file in molecule/*/molecule.yml; do
         scenario=$(basename "$(dirname "$file")")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 COMMAND_TIMEOUT = 10.0  # seconds; ip and ethtool answer in milliseconds
 BOOT_WAIT = 60.0  # seconds for Docker and Open vSwitch to bring up their links after a boot
@@ -186,6 +186,13 @@ def learned(state: State, config: Config) -> Config:
     features = tuple(name for name in FEATURES if name in config.features or name in state.features)
     rp_filter = config.rp_filter or state.rp_filter
     return Config(config.link, config.master, config.bridge, config.nic, addresses, routes, features, rp_filter)
+
+
+def remembering(config: Config, old: Config) -> Config:
+    """Return the config with what an earlier run has learned of the same card."""
+    if old.nic != config.nic:
+        return config
+    return replace(old, link=config.link, master=config.master, bridge=config.bridge)
 
 
 def load(text: str) -> Config:

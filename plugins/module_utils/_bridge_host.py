@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
 import sys
@@ -167,10 +166,7 @@ class BridgeHost:
 
     def _with_memory(self, config: _attach.Config) -> _attach.Config:
         text = _files.read(_bridge.CONFIG_PATH)
-        old = _attach.load(text) if text else None
-        if old is None or old.nic != config.nic:
-            return config
-        return dataclasses.replace(old, link=config.link, master=config.master, bridge=config.bridge)
+        return _attach.remembering(config, _attach.load(text)) if text else config
 
     # -- planning what lies outside the database
 

@@ -11,8 +11,10 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
+
 if t.TYPE_CHECKING:
-    from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
+    from ansible.module_utils.basic import AnsibleModule
 
 LABEL = "crosshost.overlay"  # on every Docker object this collection makes
 BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -76,6 +78,27 @@ def parse_network(entry: t.Mapping[str, t.Any]) -> Network:
         label=(entry.get("Labels") or {}).get(LABEL),
         subnets=tuple(item["Subnet"] for item in config if item.get("Subnet")),
         internal=bool(entry.get("Internal")),
+    )
+
+
+def client_or_none(module: AnsibleModule, timeout: float, optional: bool, taken_for: str) -> Cli | None:
+    """Return a client of a Docker that answers.
+
+    None where there is no Docker and that is as well (optional: there is nothing to remove, or check mode runs before it is installed),
+    and in check mode where it does not answer; taken_for says what a prediction then takes the host for, "running without ...".
+    """
+    if optional and not module.get_bin_path("docker"):
+        return None
+    docker = Cli(module, "docker", timeout=timeout, package="docker.io")
+    answer = docker.run_raw("version", "--format", "{{.Server.Version}}")
+    if answer.rc == 0:
+        return docker
+    if module.check_mode:
+        module.warn(f"Docker does not answer; this prediction takes it for {taken_for}.")
+        return None
+    return docker.fail(
+        answer,
+        f"Docker does not answer: {answer.message}. Start it ('systemctl start docker', 'journalctl -u docker') and run again.",
     )
 
 

@@ -12,10 +12,12 @@ import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _host
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import SBIN, Cli
+from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import CHAIN_FORWARD, CHAIN_INPUT, CHAIN_PEERS
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+OURS = (CHAIN_INPUT, CHAIN_FORWARD, CHAIN_PEERS)  # opened by the role peer_firewall; they stop nothing
 FAST_DATAPATH = ("openvswitch", "vxlan")
 LEGACY_TABLES = "/proc/net/ip_tables_names"  # tables of iptables-legacy that are loaded in this network namespace
 # What the role weave may have put on a host besides the router, by what it is for.
@@ -72,7 +74,7 @@ def backend(module: AnsibleModule, timeout: float) -> str:
 
 
 def legacy_rules(module: AnsibleModule, timeout: float, tables: str = LEGACY_TABLES) -> int:
-    """Count rules and closed policies of iptables-legacy, without loading any of its tables by asking."""
+    """Count rules of others and closed policies of iptables-legacy, without loading any of its tables by asking."""
     try:
         with open(tables, encoding="utf-8") as handle:
             loaded = handle.read().split()
@@ -84,5 +86,6 @@ def legacy_rules(module: AnsibleModule, timeout: float, tables: str = LEGACY_TAB
     count = 0
     for table in loaded:
         lines = save.run_raw("--table", table).out.splitlines()
-        count += sum(line.startswith("-A ") or (line.startswith(":") and " DROP" in line) for line in lines)
+        others = [line for line in lines if not any(chain in line for chain in OURS)]
+        count += sum(line.startswith("-A ") or (line.startswith(":") and " DROP" in line) for line in others)
     return count

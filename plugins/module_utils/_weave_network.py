@@ -11,6 +11,8 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.crosshost.overlay.plugins.module_utils import _docker
+
 if t.TYPE_CHECKING:
     from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
     from ansible_collections.crosshost.overlay.plugins.module_utils._weave_args import Launch
@@ -20,7 +22,7 @@ NETWORK, DRIVER = "weave", "weavemesh"
 
 @dataclass(frozen=True)
 class Network:
-    """The network as Docker has it; members are the names of the containers that run on it."""
+    """The network as Docker has it; members are the containers on it. One that is stopped keeps the network's id, and could not start without it."""
 
     driver: str
     subnet: str
@@ -34,7 +36,7 @@ def read(docker: Cli) -> Network | None:
         return None
     found = json.loads(result.out)
     config = ((found.get("IPAM") or {}).get("Config") or [{}])[0]
-    names = (str(item.get("Name", "")) for item in (found.get("Containers") or {}).values())
+    names = (item.name for item in _docker.containers(docker, NETWORK))
     return Network(str(found.get("Driver", "")), str(config.get("Subnet", "")), tuple(sorted(names)))
 
 

@@ -68,6 +68,13 @@ def fit_network(module: AnsibleModule, router: Router, wish: Wish) -> bool:
         return False
     for step in _weave_network.steps(wish.launch):
         router.docker.write(*step)
+    now = None if module.check_mode else _weave_network.read(router.docker)
+    if not module.check_mode and (now is None or _weave_network.misfit(now, wish.launch)):
+        module.fail_json(
+            msg=f"Docker was told to make its network '{_weave_network.NETWORK}' anew with the subnet {_weave_network.wanted(wish.launch)}, and it "
+            f"{'is not there' if now is None else f'has {now.subnet}'}. See 'docker network inspect weave' and 'docker logs weave'; run again.",
+            commands=router.commands,
+        )
     return True
 
 

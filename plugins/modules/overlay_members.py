@@ -99,23 +99,6 @@ def networks(docker: Cli) -> set[str]:
     return set(docker.read("network", "ls", "--format", "{{.Name}}")[1].split())
 
 
-def docker_or_none(module: AnsibleModule) -> Cli | None:
-    """Return a Docker client that answers; None where there is no Docker yet, or in check mode none that answers."""
-    if not module.get_bin_path("docker"):
-        return None
-    docker = Cli(module, "docker", timeout=module.params["timeout"], package="docker.io")
-    answer = docker.run_raw("version", "--format", "{{.Server.Version}}")
-    if answer.rc == 0:
-        return docker
-    if module.check_mode:
-        module.warn("Docker does not answer; this prediction takes it for running without containers.")
-        return None
-    return docker.fail(
-        answer,
-        f"Docker does not answer: {answer.message}. Start it ('systemctl start docker', 'journalctl -u docker') and run again.",
-    )
-
-
 def main() -> None:
     """Observe, plan, apply, read back."""
     module = AnsibleModule(
@@ -130,7 +113,7 @@ def main() -> None:
     source, target, state = (module.params[name] for name in ("source", "target", "state"))
     if source == target:
         module.fail_json(msg=f"source and target are both '{source}'; name two networks.", commands=[])
-    docker = docker_or_none(module)
+    docker = _docker.client_or_none(module, module.params["timeout"], True, "running without containers")
     if docker is None:
         module.exit_json(changed=False, commands=[], members=[], diff={"before": {}, "after": {}})
         return

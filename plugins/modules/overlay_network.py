@@ -185,24 +185,6 @@ def write(module: AnsibleModule, path: str, content: t.Any) -> None:
         )
 
 
-def docker_or_none(module: AnsibleModule) -> Cli | None:
-    """Return a Docker client that answers; None where check mode runs before Docker is installed or there is nothing to remove."""
-    absent = module.params["state"] == "absent"
-    if not module.get_bin_path("docker") and (module.check_mode or absent):
-        return None
-    docker = Cli(module, "docker", timeout=module.params["timeout"], package="docker.io")
-    answer = docker.run_raw("version", "--format", "{{.Server.Version}}")
-    if answer.rc == 0:
-        return docker
-    if module.check_mode:
-        module.warn("Docker does not answer; this prediction takes it for running without networks of ours.")
-        return None
-    return docker.fail(
-        answer,
-        f"Docker does not answer: {answer.message}. Start it ('systemctl start docker', 'journalctl -u docker') and run again.",
-    )
-
-
 def main() -> None:
     """Observe, plan, apply, read back."""
     module = AnsibleModule(
@@ -228,7 +210,8 @@ def main() -> None:
     problem = invalid(wish) if present else None
     if problem:
         module.fail_json(msg=f"Docker network '{name}': {problem}.", commands=[])
-    docker = docker_or_none(module)
+    optional = module.check_mode or module.params["state"] == "absent"
+    docker = _docker.client_or_none(module, module.params["timeout"], optional, "running without networks of ours")
     state = observe(docker, name, params["bridge"]) if docker else NOTHING
     try:
         steps = (

@@ -90,7 +90,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _weave_images
+from ansible_collections.crosshost.overlay.plugins.module_utils import _docker, _weave_images
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli, CliError
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_images import Image
 
@@ -115,23 +115,6 @@ def invalid(params: t.Mapping[str, t.Any]) -> str | None:
     if params["timeout"] < 1:
         return f"timeout {params['timeout']} is less than a second"
     return None
-
-
-def docker_or_none(module: AnsibleModule) -> Cli | None:
-    """Return a Docker client that answers; None where check mode runs before Docker does, or nothing can be there to remove."""
-    absent = module.params["state"] == "absent"
-    if not module.get_bin_path("docker") and (module.check_mode or absent):
-        return None
-    docker = Cli(module, "docker", timeout=60, package="docker.io")
-    answer = docker.run_raw("version", "--format", "{{.Server.Version}}")
-    if answer.rc == 0:
-        return docker
-    if module.check_mode:
-        module.warn("Docker does not answer; this prediction takes it for running without these images.")
-        return None
-    return docker.fail(
-        answer, f"Docker does not answer: {answer.message}. Start it ('systemctl start docker') and run again."
-    )
 
 
 def apply(module: AnsibleModule, docker: Cli, steps: list[list[str]], wanted: list[str]) -> None:
@@ -188,7 +171,8 @@ def main() -> None:
     expected = {
         name: params["expected"][kind].lower() for kind, name in zip(KINDS, wanted) if params["expected"].get(kind)
     }
-    docker = docker_or_none(module)
+    optional = module.check_mode or not present
+    docker = _docker.client_or_none(module, 60, optional, "running without these images")
     have = _weave_images.observe(docker, wanted) if docker else {}
     missing = _weave_images.wrong(have, wanted, expected)
     steps = (

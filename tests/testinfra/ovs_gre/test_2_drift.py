@@ -10,7 +10,7 @@ import itertools
 import re
 
 import pytest
-from overlay_helpers import GROUP, NAMES, App, play
+from overlay_helpers import GROUP, NAMES, UNDERLAY, App, play
 from testinfra.host import Host
 
 RUN = "crosshost.overlay.ovs_gre : Run | "
@@ -35,9 +35,10 @@ ROUNDS = {
         SECOND: (f"{OVS} set Interface ovl-link mtu_request=1400", BRIDGE),
         LAST: ("systemctl disable crosshost-overlay.service", BRIDGE),
     },
-    "one-host-only": {
+    "others": {
         FIRST: (f"{OVS} set Interface gre-{SECOND} options:ttl=3", TUNNELS),
         SECOND: ("rm /usr/local/lib/crosshost-overlay/attach.py", BRIDGE),
+        LAST: ("sysctl -qw net.ipv4.conf.eth1.rp_filter=0", BRIDGE),
     },
 }
 
@@ -54,6 +55,14 @@ def test_drift_is_predicted_and_repaired(
     assert play("site", "--skip-tags=verify").ok().changed == predicted
     assert all(apps[source].reaches(apps[target]) for source, target in itertools.permutations(NAMES, 2))
     assert play("site", "--check", "--skip-tags=verify").ok().changed == set()
+
+
+def test_underlay_address_that_is_gone(hosts: dict[str, Host], apps: dict[str, App]) -> None:
+    """The record on the host tells what its bridge had, so that the run goes on where it would refuse an address nobody has."""
+    hosts[LAST].check_output(f"ip address del {UNDERLAY[LAST]}/24 dev br-phy")
+    play("site", "--skip-tags=verify").ok()
+    assert f" {UNDERLAY[LAST]}/24 " in hosts[LAST].check_output("ip -o -4 address show dev br-phy")
+    assert apps[LAST].reaches(apps[FIRST])
 
 
 def test_option_of_others_is_kept(hosts: dict[str, Host]) -> None:

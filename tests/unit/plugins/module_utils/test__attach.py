@@ -121,6 +121,15 @@ def test_learned_follows_an_address_that_was_changed() -> None:
     )
 
 
+def test_a_later_run_remembers_everything_of_the_card() -> None:
+    """What the card had before the first run is not what it has before the second."""
+    fresh = Config("ovl-link", "ovl1", "br-phy", "eth1")
+    assert _attach.remembering(fresh, CONFIG) == dataclasses.replace(CONFIG, master="ovl1")
+    assert learned(DONE, _attach.remembering(fresh, CONFIG)).rp_filter == "2"
+    other = Config("ovl-link", "ovl0", "br-phy", "eth2")
+    assert _attach.remembering(other, CONFIG) == other
+
+
 def test_config_survives_its_file() -> None:
     """What is written is what is read."""
     assert _attach.load(_attach.dump(CONFIG)) == CONFIG

@@ -89,13 +89,16 @@ SAVED = """\
 :INPUT ACCEPT [0:0]
 :FORWARD DROP [0:0]
 :OUTPUT ACCEPT [0:0]
+-A INPUT -j CROSSHOST-INPUT
 -A INPUT -p tcp -m tcp --dport 6783 -j DROP
+-A CROSSHOST-INPUT -p tcp -m tcp --dport 6783 -m comment --comment crosshost.overlay -j CROSSHOST-PEERS
+-A CROSSHOST-PEERS -s 192.0.2.12/32 -m comment --comment crosshost.overlay -j ACCEPT
 COMMIT
 """
 
 
 def test_legacy_rules(fake_cli: t.Any, tmp_path: pathlib.Path) -> None:
-    """Rules and policies that drop, of the tables that are loaded."""
+    """Rules and policies that drop, of the tables that are loaded; what the role peer_firewall opened there is not counted."""
     tables = tmp_path / "ip_tables_names"
     tables.write_text("filter\nnat\n")
     fake_cli.expect("iptables-legacy-save", "--table", "filter", out=SAVED)

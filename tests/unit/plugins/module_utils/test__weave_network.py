@@ -24,20 +24,23 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._weave_network i
 HERE = Network("weavemesh", "10.32.0.0/12", ())
 
 
-def answering(rc: int, out: str) -> t.Any:
-    """A command docker that says this."""
-    return types.SimpleNamespace(run_raw=lambda *words: types.SimpleNamespace(rc=rc, out=out))
+def answering(rc: int, out: str, listed: str = "") -> t.Any:
+    """A command docker that says this of the network, and lists these containers."""
+    return types.SimpleNamespace(
+        run_raw=lambda *words: types.SimpleNamespace(rc=rc, out=out), read=lambda *words: (0, listed, "")
+    )
 
 
 def test_read() -> None:
-    """As 'docker network inspect' shows a network of the plugin with a container on it."""
+    """As Docker shows a network of the plugin with a stopped container on it, which it does not count among those of the network."""
     shown = {
         "Name": "weave",
         "Driver": "weavemesh",
         "IPAM": {"Driver": "weavemesh", "Options": None, "Config": [{"Subnet": "10.32.0.0/12"}]},
-        "Containers": {"8d1e": {"Name": "web", "IPv4Address": "10.32.0.2/12"}},
+        "Containers": {},
     }
-    assert read(answering(0, json.dumps(shown))) == Network("weavemesh", "10.32.0.0/12", ("web",))
+    listed = '"web"\t"exited"\t""\t"weave"\n"other"\t"running"\t""\t"weaver"\n'
+    assert read(answering(0, json.dumps(shown), listed)) == Network("weavemesh", "10.32.0.0/12", ("web",))
     assert read(answering(1, "")) is None
 
 
