@@ -116,14 +116,10 @@ class Lookups:
             self._tries[index] += 1
         return [(index, query((self._first + index) & 0xFFFF, self._wanted[index].fqdn)) for index in due]
 
-    def failed(self, index: int, error: str) -> None:
-        """Note that a question could not be sent, or what was said about it."""
-        self._errors[index], self._addresses[index] = error, ()
-
     def failed_all(self, error: str) -> None:
         """Note an error of the server as a whole for all names that are not settled."""
         for index in self._open:
-            self.failed(index, error)
+            self._errors[index], self._addresses[index] = error, ()
 
     def received(self, data: bytes, now: float) -> None:
         """Take in an answer; one that is damaged or not to a question of ours changes nothing."""
@@ -178,11 +174,11 @@ def look_up(wanted: t.Sequence[Wanted], server: str, timeout: float, port: int =
             wait = lookups.wait(now)
             if wait is None or now - start >= timeout:
                 return lookups.results(server)
-            for index, packet in lookups.questions(now):
+            for dummy_index, packet in lookups.questions(now):
                 try:
                     sock.send(packet)
-                except OSError as exc:  # also what came back after an earlier question, told here once
-                    lookups.failed(index, exc.strerror or str(exc))
+                except OSError as exc:  # about the server: what came back after any question before, told once
+                    lookups.failed_all(exc.strerror or str(exc))
             if selector.select(
                 min(lookups.wait(time.monotonic()) or 0.0, max(0.0, start + timeout - time.monotonic()))
             ):
