@@ -266,7 +266,24 @@ def figures(report: Report) -> str:
         return "No round trip was measured."
     middle = times[len(times) // 2]
     spread = f"{times[0]:.1f} to {times[-1]:.1f} ms, middle {middle:.1f} ms"
-    return f"Median round trips of {len(times)} pairs: {spread}.{_swept(report)}"
+    return f"Median round trips of {len(times)} pairs: {spread}.{_second_time(report)}{_swept(report)}"
+
+
+def _second_time(report: Report) -> str:
+    """Return which pairs lost requests and none when they were asked again; empty if there are none."""
+    asked = [
+        pair for pair in (*report.pairs, *report.local) if pair.measured.get("first") and not pair.measured["loss"]
+    ]
+    lines = []
+    for pair in asked[:SHOWN]:
+        first, second = pair.measured["first"], pair.measured["sent"]
+        lost = first["sent"] - first["received"]
+        lines.append(
+            f"{pair.source} -> {pair.target} lost {lost} of {first['sent']} requests at first, and none of {second} when asked again."
+        )
+    if len(asked) > SHOWN:
+        lines.append(f"So did {len(asked) - SHOWN} more pairs.")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _swept(report: Report) -> str:

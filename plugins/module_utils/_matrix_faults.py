@@ -108,7 +108,9 @@ def _partial_loss(measured: Measured, ends: Ends, max_loss: float) -> Fault | No
     if loss <= max_loss:
         return None
     remedy = f"Look for load, a loop or a failing link between {ends.both}; repeat with more requests."
-    reason = f"{loss:g}% loss of {measured['sent']} requests{_more(measured)}"
+    first = measured.get("first")
+    before = f", and {first['sent'] - first['received']} of {first['sent']} lost before" if first else ""
+    reason = f"{loss:g}% loss of {measured['sent']} requests{before}{_more(measured)}"
     return Fault("partial_loss", f"{loss:g}% LOSS", reason, remedy)
 
 

@@ -29,6 +29,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo impo
     EchoRun,
     Settings,
     Target,
+    with_second,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_packets import (
     ECHO_REPLY,
@@ -193,10 +194,27 @@ def probe(targets: t.Sequence[Target], settings: Settings, address: str = "") ->
         names = {target.address: target.name for target in targets}
         broadcast = watch.watch.result(names, now) if watch else None
     results = run.results()
+    doubtful = run.doubtful()
+    if doubtful:
+        second = ask_again([targets[index] for index in doubtful], settings.again, end)
+        for index, result in zip(doubtful, second):
+            results[index] = with_second(results[index], result)
     for index, result in enumerate(results):
         result["tcp"] = blocks.get(index)
         result["udp"] = udp.run.result(index) if udp else None
     return {"results": results, "broadcast": broadcast}
+
+
+def ask_again(targets: t.Sequence[Target], settings: Settings, end: float) -> list[dict[str, t.Any]]:
+    """Send plain requests once more, with nothing else under way from here, and return their figures."""
+    nonce = os.urandom(8)
+    run = EchoRun(targets, settings, time.monotonic(), nonce, int.from_bytes(nonce[:2], "big"))
+    channel = EchoChannel(run)
+    try:
+        exchange([channel], end)
+    finally:
+        channel.close()
+    return run.results()
 
 
 def watch_for(address: str, settings: Settings, start: float, nonce: bytes) -> WatchChannel | None:

@@ -277,7 +277,7 @@ results:
       description: Address of the target.
       type: str
     sent:
-      description: Echo requests of the usual size sent.
+      description: Echo requests of the usual size sent; the second time, if RV(results[].first) is not null.
       type: int
     received:
       description: Requests answered in time.
@@ -288,6 +288,12 @@ results:
     loss:
       description: Percent of the requests without an answer in time.
       type: float
+    first:
+      description:
+        - V(sent) and V(received) of the first time, if some of the requests were answered and not all; null otherwise.
+        - Such a target is asked again, at least 20 times, when nothing else is under way from this host. One packet lost to a busy
+          machine is no fault of the overlay; a loss that lasts shows again.
+      type: dict
     rtt_ms:
       description: V(min), V(median) and V(max) round trip time in milliseconds; null without any answer.
       type: dict

@@ -26,7 +26,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._netns import (
     stop_echo,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe import probe
-from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo import Settings, Target
+from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo import HEADERS, PAYLOAD, Settings, Target
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_sweep import Source, sweep
 
 PREFIX = sys.argv[1]
@@ -112,6 +112,25 @@ def alter_datagrams(address: str) -> None:
         while True:
             data, source = sock.recvfrom(2000)
             sock.sendto(data[:-1] + bytes([data[-1] ^ 1]), source)
+
+
+def answer_some(lost: t.Callable[[int], bool]) -> None:
+    """A host that answers echo requests but for those of the usual size that lost() says, by their number from 0."""
+    seen = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        while True:
+            packet, source = sock.recvfrom(9000)
+            request = packet[20:]
+            if request[0] != 8:
+                continue
+            if len(packet) == PAYLOAD + HEADERS:
+                seen += 1
+                if lost(seen - 1):
+                    continue
+            # The kind 0 in place of 8 leaves a sum that is larger by 0x0800.
+            total = int.from_bytes(request[2:4], "big") + 0x0800
+            total = (total & 0xFFFF) + (total >> 16)
+            sock.sendto(bytes(2) + total.to_bytes(2, "big") + request[4:], source)
 
 
 def repeat_replies(origin: str, target: str) -> None:
@@ -227,6 +246,19 @@ def main() -> None:
         with meanwhile(SWITCH, lambda: repeat_replies(second.port, first.port)):
             twice = measure(first, [second, third])
         check(twice[0]["duplicates"] > 0 == twice[1]["duplicates"], "duplicates", twice)
+
+        in_namespace(third, "sysctl", "-q", "-w", "net.ipv4.icmp_echo_ignore_all=1")
+        with meanwhile(third.name, lambda: answer_some(lambda number: number == 2)):
+            chance = measure(first, [second, third])
+        check([item["loss"] for item in chance] == [0, 0], "a packet lost by chance is asked for again", chance)
+        check(
+            [item["first"] for item in chance] == [None, {"sent": 5, "received": 4}], "it is told all the same", chance
+        )
+        check([item["sent"] for item in chance] == [5, 20], "twenty times", chance)
+        with meanwhile(third.name, lambda: answer_some(lambda number: number % 5 == 2)):
+            lasting = measure(first, [second, third])
+        check([item["loss"] for item in lasting] == [0, 20], "a loss that lasts is none by chance", lasting)
+        in_namespace(third, "sysctl", "-q", "-w", "net.ipv4.icmp_echo_ignore_all=0")
 
         began = time.monotonic()
         ends = [(host.name, host.name, host.address) for host in hosts]

@@ -237,6 +237,21 @@ def test_names_that_are_well(lookup: dict[str, t.Any] | None) -> None:
     assert broken(lookup=lookup).ok
 
 
+def test_what_was_lost_by_chance_is_told() -> None:
+    """By whom, how much, and how often it was asked again; it is no failure."""
+    report = broken(sent=20, received=20, first={"sent": 5, "received": 4})
+    assert report.ok
+    told = "h1 -> h2 lost 1 of 5 requests at first, and none of 20 when asked again."
+    assert text(report).splitlines()[-2:] == [told, "verify: hosts=3 pairs=6 ok=6 failed=0"]
+
+
+def test_a_loss_that_lasts_is_told_with_the_first() -> None:
+    report = broken(sent=20, received=16, loss=20.0, first={"sent": 5, "received": 4})
+    (pair,) = report.failed
+    assert pair.reason == "20% loss of 20 requests, and 1 of 5 lost before"
+    assert "at first" not in text(report)
+
+
 @pytest.mark.parametrize(("max_loss", "ok"), [(0.0, False), (19.9, False), (20.0, True), (100.0, True)])
 def test_max_loss(max_loss: float, ok: bool) -> None:
     results = measured(HOSTS, ADDRESS)

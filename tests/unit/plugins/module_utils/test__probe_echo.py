@@ -18,6 +18,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo impo
     Settings,
     Target,
     round_trip,
+    with_second,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_packets import HEADER, parse_reply
 
@@ -327,7 +328,53 @@ def test_no_targets() -> None:
 
 @pytest.mark.parametrize(
     ("targets", "tcp", "expected"),
-    [(0, True, 4.0), (2, True, 9.0), (33, True, 14.0), (33, False, 4.0)],
+    [(0, True, 10.0), (2, True, 15.0), (33, True, 20.0), (33, False, 10.0)],
 )
 def test_deadline(targets: int, tcp: bool, expected: float) -> None:
     assert Settings(tcp=tcp).deadline(targets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "again"), [(1, 20), (5, 20), (20, 20), (100, 100)])
+def test_asked_again_at_least_as_often(count: int, again: int) -> None:
+    assert Settings(count, 0.1, 0.5).again == Settings(again, 0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("answered", "doubtful"),
+    [
+        pytest.param([], [], id="nothing passes"),
+        pytest.param([0], [0], id="one of two"),
+        pytest.param([0, 1], [], id="all of one, none of the other"),
+        pytest.param([0, 1, 2], [1], id="all of one, one of the other"),
+    ],
+)
+def test_who_is_asked_again(answered: list[int], doubtful: list[int]) -> None:
+    run = new_run()
+    packets = send_all(run)
+    order = [0, 2, 1, 3]  # both requests to the first target, then both to the other
+    for number in answered:
+        target, packet = packets[order[number]]
+        run.received(reply_to(packet, target), target, 100.1)
+    assert run.doubtful() == doubtful
+
+
+def test_the_second_time_counts_and_the_first_is_told() -> None:
+    first, second = (
+        {**result, "mtu": None} for result in (answered_run(3).results()[0], answered_run(20).results()[0])
+    )
+    found = with_second(
+        {**first, "sent": 5, "loss": 40.0, "duplicates": 1, "tcp": {"ok": True}}, {**second, "duplicates": 2}
+    )
+    assert (found["sent"], found["received"], found["loss"]) == (20, 20, 0.0)
+    assert found["rtt_ms"] == second["rtt_ms"]
+    assert found["duplicates"] == 3
+    assert found["tcp"] == {"ok": True}
+    assert found["first"] == {"sent": 5, "received": 3}
+
+
+def answered_run(count: int) -> EchoRun:
+    """A run whose requests were all answered."""
+    run = new_run(count=count)
+    for target, packet in send_all(run):
+        run.received(reply_to(packet, target), target, 100.1)
+    return run
