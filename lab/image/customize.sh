@@ -11,6 +11,13 @@ recipe=$LAB_RECIPE
 cp -R "$recipe/rootfs/." "$root/"
 chown -R 0:0 "$root/usr/local" "$root/etc/ssh/sshd_config.d"
 
+# Ansible's modules are compiled at their first call, not at each. That it can be imported is seen here: at its start Python only complains.
+site=$(chroot "$root" python3 -c 'import site; print(site.getsitepackages()[0])')
+mkdir -p "$root$site" "$root/var/cache/lab-bytecode"
+ln -s /usr/local/lib/lab/lab_bytecode.py "$root$site/lab_bytecode.py"
+echo 'import lab_bytecode' >"$root$site/lab_bytecode.pth"
+chroot "$root" python3 -c 'import lab_bytecode, zipimport; assert zipimport._compile_source is lab_bytecode.compiled'
+
 # Whoever signs this machine's https connections is known in the hosts, too.
 for crt in /usr/local/share/ca-certificates/*.crt; do
     [ -e "$crt" ] || continue

@@ -44,7 +44,7 @@ need qemu-utils qemu-img
 suite=$(suite)
 changed=${updated:-false}
 recipe=("$container/packages.txt" "$container/cached.txt" "$container/customize.sh" "$container/rootfs/usr/local/sbin/lab-ready"
-  "$container/rootfs/etc/ssh")
+  "$container/rootfs/usr/local/lib/lab/lab_bytecode.py" "$container/rootfs/etc/ssh")
 hash=$({
   printf '%s %s\n' "$suite" "$disk_size"
   cat "$here/image.sh"
@@ -61,7 +61,7 @@ if [[ ! -e $image/complete ]]; then
   [[ -n $(sources "$suite") ]] || fail "this machine's apt configuration names no Debian archive for '$suite' ('apt-get indextargets' lists what it has)."
 
   rm -rf --one-file-system "$work" "$image"
-  mkdir -p "$work/recipe/rootfs/usr/local/sbin" "$work/recipe/rootfs/etc"
+  mkdir -p "$work/recipe/rootfs/usr/local/sbin" "$work/recipe/rootfs/usr/local/lib/lab" "$work/recipe/rootfs/etc"
   chmod 755 "$store" "$work"
   trap 'rm -rf --one-file-system "$work"' EXIT
 
@@ -69,6 +69,7 @@ if [[ ! -e $image/complete ]]; then
   cat "$container/cached.txt" "$here/image/cached.txt" >"$work/recipe/cached.txt"
   cp -R "$container/rootfs/etc/ssh" "$work/recipe/rootfs/etc/"
   cp "$container/rootfs/usr/local/sbin/lab-ready" "$work/recipe/rootfs/usr/local/sbin/"
+  cp "$container/rootfs/usr/local/lib/lab/lab_bytecode.py" "$work/recipe/rootfs/usr/local/lib/lab/"
   cp -R "$here/image/rootfs/." "$work/recipe/rootfs/"
   apt_settings >"$work/machine.conf"
   sources "$suite" >"$work/sources.list"

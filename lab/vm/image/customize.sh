@@ -25,13 +25,6 @@ for profile in "$root"/etc/apparmor.d/*; do
     [ ! -f "$profile" ] || ln -s "/etc/apparmor.d/${profile##*/}" "$root/etc/apparmor.d/disable/"
 done
 
-# Ansible's modules are compiled at their first call, not at each. That it can be imported is seen here: at its start Python only complains.
-site=$(chroot "$root" python3 -c 'import site; print(site.getsitepackages()[0])')
-mkdir -p "$root$site" "$root/var/cache/lab-bytecode"
-ln -s /usr/local/lib/lab/lab_bytecode.py "$root$site/lab_bytecode.py"
-echo 'import lab_bytecode' >"$root$site/lab_bytecode.pth"
-chroot "$root" python3 -c 'import lab_bytecode, zipimport; assert zipimport._compile_source is lab_bytecode.compiled'
-
 # Nobody sits at the console; and addresses are static, there is nothing to wait for.
 for unit in serial-getty@.service systemd-networkd-wait-online.service e2scrub_reap.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
