@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 import testinfra
-from overlay_helpers import INVENTORY, LAB, NAMES, NETWORK, App, wait_for
+from overlay_helpers import INVENTORY, LAB, NAMES, NETWORK, App, side_by_side, wait_for
 from testinfra.host import Host
 from weave_helpers import Routers
 
@@ -26,19 +26,22 @@ def hosts() -> dict[str, Host]:
 @pytest.fixture(scope="session")
 def apps(hosts: dict[str, Host]) -> t.Iterator[dict[str, App]]:
     """An application on every host, on Weave Net with a name, for as long as the tests run."""
-    started = {}
-    for name, host in hosts.items():
+    started: dict[str, App] = {}
+
+    def start(name: str) -> None:
         options = ""
         if NETWORK == "weave":
             # The way the router's own documentation has it; its output ends as a terminal's.
-            names = host.check_output("weave dns-args | tr -d '\\r'")
+            names = hosts[name].check_output("weave dns-args | tr -d '\\r'")
             options = f"--hostname {name}-app.weave.local {names}"
-        started[name] = App(host, name, options)
+        started[name] = App(hosts[name], name, options)
         started[name].stop()
         started[name].start()
-    yield started
-    for app in started.values():
-        app.stop()
+
+    side_by_side(start, hosts)
+    # In the order of the hosts, whichever was ready first.
+    yield {name: started[name] for name in hosts}
+    side_by_side(lambda name: started[name].stop(), started)
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,11 @@ class Run:
         return self
 
 
-def command_of(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> tuple[list[str], dict[str, str]]:
-    """The command that runs a playbook of the collection, and its environment."""
+def command_of(
+    playbook: str | pathlib.Path, *args: str, inventory: pathlib.Path = INVENTORY
+) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a playbook, named one of the collection or another by its path, and its environment."""
+    name = str(playbook) if isinstance(playbook, pathlib.Path) else f"crosshost.overlay.{playbook}"
     env = {
         **os.environ,
         "ANSIBLE_NOCOLOR": "1",
@@ -80,11 +83,11 @@ def command_of(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -
         "ANSIBLE_FORKS": "10",
         "COLUMNS": "200",
     }
-    return ["ansible-playbook", f"--inventory={inventory}", f"crosshost.overlay.{playbook}", *args], env
+    return ["ansible-playbook", f"--inventory={inventory}", name, *args], env
 
 
-def play(playbook: str, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
-    """Run a playbook of the collection, bounded."""
+def play(playbook: str | pathlib.Path, *args: str, inventory: pathlib.Path = INVENTORY) -> Run:
+    """Run a playbook, of the collection or another, bounded."""
     argv, env = command_of(playbook, *args, inventory=inventory)
     done = subprocess.run(
         argv,
@@ -130,6 +133,11 @@ def side_by_side(check: t.Callable[[str], t.Any], names: t.Iterable[str]) -> Non
 
 def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
     """Call a module of the collection on one host, with further arguments for Ansible."""
+    return next(iter(calls(target, module, *args, **options).values()))
+
+
+def calls(target: str, module: str, /, *args: str, **options: t.Any) -> dict[str, Call]:
+    """Call a module on all hosts of a group at once, with the same options."""
     argv = ["ansible", f"--inventory={INVENTORY}", target, "-m", f"crosshost.overlay.{module}"]
     argv += ["-a", json.dumps(options)] if options else []  # an empty object is taken for a free-form argument
     # Molecule's own configuration has results printed as YAML.
@@ -145,10 +153,12 @@ def call(target: str, module: str, /, *args: str, **options: t.Any) -> Call:
         check=False,
     )
     text = done.stdout.decode(errors="replace")
-    match = re.search(r"^\S+ \| (SUCCESS|CHANGED|FAILED!?|UNREACHABLE!) => (\{.*\})", text, re.MULTILINE | re.DOTALL)
-    assert match, text
-    result, _end = json.JSONDecoder().raw_decode(match[2])
-    return Call(match[1].startswith(("FAILED", "UNREACHABLE")), result, text)
+    found = {}
+    for match in re.finditer(r"^(\S+) \| (SUCCESS|CHANGED|FAILED!?|UNREACHABLE!) => (?=\{)", text, re.MULTILINE):
+        result, _end = json.JSONDecoder().raw_decode(text, match.end())
+        found[match[1]] = Call(match[2].startswith(("FAILED", "UNREACHABLE")), result, text)
+    assert found, text
+    return found
 
 
 def inventory_of(path: pathlib.Path, hosts: t.Mapping[str, t.Mapping[str, t.Any]]) -> pathlib.Path:
