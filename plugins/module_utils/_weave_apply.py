@@ -19,6 +19,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._docker import L
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_http import ApiError, loopback_works
 from ansible_collections.crosshost.overlay.plugins.module_utils._weave_state import (
     DATABASE,
+    GATEWAY,
     HELPER,
     PREVIOUS,
     RECORD,
@@ -66,7 +67,9 @@ class Router:
 
     def apply(self, have: Have, plan: Plan, wish: Wish) -> None:
         """Do what the plan says; in check mode only record it."""
-        kept = {"cni": True} if have.record.get("cni") or not (have.record or _weave_state.cni_files()) else {}
+        # What was not there before the first launch goes with a reset.
+        new = {"cni": not _weave_state.cni_files(), "gateway": not _weave_state.bridge_there(GATEWAY)}
+        kept = {key: True for key in new if (have.record.get(key) if have.record else new[key])}
         if plan.launch:
             self.check_launch(have)
         for ident in plan.leftovers:
@@ -299,7 +302,15 @@ class Router:
             self.commands.append(f"remove {path}")
             if not self.module.check_mode:
                 _files.remove(path)
+        if have.record.get("gateway") and _weave_state.bridge_there(GATEWAY):
+            self.remove_gateway()
         if have.record:
             self.commands.append(f"remove {RECORD}")
             if not self.module.check_mode:
                 _files.remove(RECORD)
+
+    def remove_gateway(self) -> None:
+        """Remove the bridge that Docker made for containers of the overlay, unless containers use it, of Swarm for example."""
+        used = self.docker.run_raw("network", "inspect", "--format", "{{len .Containers}}", GATEWAY)
+        if used.rc == 0 and used.out.strip() == "0":
+            self.docker.write("network", "rm", GATEWAY)

@@ -36,6 +36,8 @@ HELPER = "crosshost-weave-exec"  # the script's own container, named so that it 
 PROGRAM = "/home/weave/weaver"  # the entry point of every release of the image
 RECORD = _host.STATE_DIR + "/weave.json"
 BRIDGE = "weave"
+# Docker's own: it makes this bridge for the first container on a network of a plugin, which leads to no gateway, and never removes it.
+GATEWAY = "docker_gwbridge"
 # What every launch puts there for Kubernetes, on any host; a reset by the script leaves it.
 CNI_FOLDER, CNI_CONFIG = "/opt/cni/bin", "/etc/cni/net.d/10-weave.conflist"
 
@@ -158,9 +160,9 @@ def cni_files(folder: str = CNI_FOLDER, config: str = CNI_CONFIG) -> list[str]:
     return [*found, *([config] if os.path.lexists(config) else [])]
 
 
-def bridge_there() -> bool:
-    """Whether the bridge of the overlay exists; it outlives the router."""
-    return bool(_host.read_text(f"/sys/class/net/{BRIDGE}/ifindex"))
+def bridge_there(name: str = BRIDGE) -> bool:
+    """Whether a bridge exists; that of the overlay outlives the router."""
+    return bool(_host.read_text(f"/sys/class/net/{name}/ifindex"))
 
 
 def holders(docker: Cli, api: Api, router: Router | None) -> list[str]:

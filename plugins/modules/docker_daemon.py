@@ -75,21 +75,18 @@ options:
     default: true
   missing:
     description:
-      - What to do on a host without an engine, with O(state=present). V(tell) changes nothing there and returns RV(daemon.installed) as false,
-        for the caller to install one and call again.
+      - What to do on a host without an engine, with O(state=present). V(tell) only records O(package) there and returns RV(daemon.installed) as
+        false, for the caller to install that package and call again.
       - A host without C(apt-get) is an error all the same.
     type: str
     choices: [fail, tell]
     default: fail
   package:
     description:
-      - The package that the caller installs when there is no engine. Used in messages, and for the record if O(package_new=true).
+      - The package that the caller installs when there is no engine. With O(missing=tell) it is recorded before, so that a run which is cut off
+        in between does not take it for one that was there, and returned as RV(package) ever after.
     type: str
     default: docker.io
-  package_new:
-    description: Whether the caller has just installed O(package). Recorded and returned as RV(package) ever after.
-    type: bool
-    default: false
   timeout:
     description: Seconds that a reload, start or restart of Docker may take until C(docker info) answers.
     type: int
@@ -274,16 +271,18 @@ def check_missing(engine: Engine) -> None:
         engine.fail(f"{where}. Install one first, for example with 'apt-get install {package}'.")
 
 
-def nothing_there(engine: Engine) -> dict[str, t.Any]:
-    """What is returned of a host on which an engine has to be installed first."""
+def nothing_there(engine: Engine, ledger: dd.Ledger) -> dict[str, t.Any]:
+    """What is returned of a host on which an engine has to be installed first, which is written down before it is done."""
+    package = engine.module.params["package"]
+    engine.save_ledger(dataclasses.replace(ledger, package=package))
     daemon = {"action": "none", "config": {}, "installed": False, "path": engine.path, "pending": [], "running": False}
     return {
-        "changed": False,
+        "changed": ledger.package != package,
         "commands": [],
         "containers": [],
         "daemon": {**daemon, "version": ""},
         "kept": [],
-        "package": "",
+        "package": package,
         "recovered": [],
     }
 
@@ -299,14 +298,12 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if not host.installed and present:
         check_missing(engine)
         if not module.check_mode:
-            return nothing_there(engine)
+            return nothing_there(engine, host.ledger)
     before = host.ledger
     if host.raw is None and not before.entries:
         before = dataclasses.replace(before, created=True)
     if host.raw is not None and not before.entries:
         before = dataclasses.replace(before, original=host.raw.decode("utf-8"))
-    if module.params["package_new"]:
-        before = dataclasses.replace(before, package=module.params["package"])
     try:
         plan = dd.plan_file(host.config, settings, before)
     except dd.ConfigError as exc:
@@ -418,7 +415,6 @@ def main() -> None:
             "recover": {"type": "bool", "default": True},
             "missing": {"type": "str", "choices": ["fail", "tell"], "default": "fail"},
             "package": {"type": "str", "default": "docker.io"},
-            "package_new": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

@@ -39,7 +39,8 @@ options:
     description:
       - V(started) runs the router as declared.
       - V(stopped) removes the router and keeps its database. Containers keep their addresses and reach only those on the same host.
-      - V(reset) gives the host's addresses back to the peers and removes router, database and bridge.
+      - V(reset) gives the host's addresses back to the peers and removes router, database and bridge, and Docker's bridge C(docker_gwbridge) if
+        it was not there before the first launch and no container uses it.
     type: str
     choices: [started, stopped, reset]
     default: started

@@ -40,7 +40,6 @@ NOT_FORETOLD = {
 }
 # Tasks that are foretold and find their work done by one before them.
 DONE_BEFORE = {
-    f"{ROLE}docker_engine : Bring Docker to its settings": "where there is no Docker, the two tasks after it do that",
     f"{ROLE}weave : Install | Make the folder of what is remembered": "the record of a new Docker has made it by then",
     f"{ROLE}ovs_gre : Install | Make the folder of what is remembered": "the record of a new Docker has made it by then",
 }

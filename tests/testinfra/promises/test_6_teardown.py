@@ -23,8 +23,8 @@ from testinfra.host import Host
 SNAPSHOTS = pathlib.Path(os.environ.get("OVERLAY_SNAPSHOTS", "."))
 BARE = [name for name in NAMES if name != USED]
 FIREWALLS = ("firewalld", "iptables", "iptables legacy", "nftables")
-# What Docker and Open vSwitch leave of themselves when their packages are removed, whoever does that.
-PACKAGES = re.compile(r"docker|containerd|openvswitch|ovs|ubuntu-fan")
+# What Docker and Open vSwitch leave of themselves and of what they needed when their packages are removed, whoever does that.
+PACKAGES = re.compile(r"docker|containerd|openvswitch|ovs|ubuntu-fan|uuidd")
 
 
 def installed(host: Host) -> set[str]:

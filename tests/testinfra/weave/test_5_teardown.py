@@ -94,7 +94,7 @@ def test_teardown(hosts: dict[str, Host]) -> None:
         then = json.loads((SNAPSHOTS / f"snapshot-{name}.json").read_text(encoding="utf-8"))
         now = snapshot(hosts[name])
         assert {card: now["links"].get(card) for card in then["links"]} == then["links"]
-        assert not {"weave", "datapath"} & set(now["links"])
+        assert not {"weave", "datapath", "docker_gwbridge"} & set(now["links"])
         assert not [path for path in now["files"] if "crosshost" in path or path.endswith("/weave")]
         assert "docker.io" not in [line.split()[0] for line in now["packages"] if line.endswith(" installed")]
 

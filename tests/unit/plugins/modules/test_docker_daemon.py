@@ -302,8 +302,14 @@ def test_teardown_of_a_stopped_docker_does_not_start_it(host, daemon):
     assert host.loaded is None
 
 
-def test_package_is_remembered(host, daemon):
-    assert daemon(package_new=True)["package"] == "docker.io"
+def test_package_is_remembered_before_it_is_installed(host, daemon):
+    """A run that is cut off while it installs is followed by one that finds Docker there."""
+    tools, loaded = set(host.tools), host.loaded
+    host.tools -= {"dockerd", "docker"}
+    host.loaded = None
+    assert daemon(missing="tell")["package"] == "docker.io"
+    host.tools |= tools
+    host.loaded = loaded
     assert daemon(settings={"icc": False})["package"] == "docker.io"
     assert daemon(state="absent")["package"] == "docker.io"
     host.tools.remove("dockerd")
@@ -506,7 +512,8 @@ def test_host_without_docker(host, daemon):
     assert not check["daemon"]["installed"]
     assert not daemon(state="absent")["changed"]
     told = daemon(settings={"icc": False}, missing="tell")
-    assert (told["changed"], told["commands"], told["daemon"]["installed"]) == (False, [], False)
+    assert (told["changed"], told["commands"], told["daemon"]["installed"]) == (True, [], False)
+    assert not daemon(settings={"icc": False}, missing="tell")["changed"]
     assert daemon(check_mode=True, settings={"icc": False}, missing="tell")["commands"] == RESTART
     host.tools.remove("apt-get")
     assert "no apt-get to install docker.io" in daemon(check_mode=True)["msg"]
