@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _docker_daemon as dd
-from ansible_collections.crosshost.overlay.plugins.module_utils import _files
+from ansible_collections.crosshost.overlay.plugins.module_utils import _files, _packages
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
 
 if t.TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Host:
     loaded: dd.Loaded
     containers: tuple[dd.Container, ...]
     ledger: dd.Ledger
+    unfinished: bool = False  # its package is being installed, or the installation was cut off
 
 
 def read_file(path: str) -> bytes | None:
@@ -99,7 +100,9 @@ class Engine:
         show = self.show(self.service)
         unit = show.get("LoadState") not in ("not-found", None)
         dockerd = self.module.get_bin_path("dockerd")
-        if self.module.params["state"] == "present":
+        active = show.get("ActiveState") in ("active", "reloading")
+        unfinished = bool(dockerd or unit) and not active and self.unfinished()
+        if self.module.params["state"] == "present" and not unfinished:
             if dockerd and not unit:
                 self.fail(
                     f"There is {dockerd}, but no {self.service} that runs it. Name its unit in the option service."
@@ -108,7 +111,6 @@ class Engine:
                 self.fail(
                     f"{self.service} is masked and cannot start. If it should, run 'systemctl unmask {self.service}'."
                 )
-        active = show.get("ActiveState") in ("active", "reloading")
         env_files = {
             name: read_text(name) for name in re.findall(r"(/\S+) \(ignore_errors", show.get("EnvironmentFiles", ""))
         }
@@ -128,7 +130,7 @@ class Engine:
             live = {"debug": bool(info.get("Debug")), "live-restore": bool(info.get("LiveRestoreEnabled"))}
             loaded = self.read_loaded(ticks, config).with_values(live)
         return Host(
-            installed=bool(unit),
+            installed=bool(unit) and not unfinished,
             active=active,
             enabled=show.get("UnitFileState", ""),
             ticks=ticks,
@@ -139,7 +141,14 @@ class Engine:
             loaded=loaded,
             containers=self.read_containers(info),
             ledger=self.read_ledger(),
+            unfinished=unfinished,
         )
+
+    def unfinished(self) -> bool:
+        """Whether what is there of Docker belongs to a package that is not ready. One that runs is."""
+        if not self.module.get_bin_path("dpkg-query"):
+            return False
+        return _packages.unfinished(Cli(self.module, "dpkg-query", timeout=20), self.module.params["package"])
 
     def read_ticks(self, show: t.Mapping[str, str]) -> int:
         """Read when the main process of the unit started."""

@@ -12,11 +12,17 @@ import os
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _info_ours, _info_secrets, _ovs
+from ansible_collections.crosshost.overlay.plugins.module_utils import (
+    _info_ours,
+    _info_secrets,
+    _ovs,
+    _packages,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.crosshost.overlay.plugins.module_utils._info_sections import Section
 
+PACKAGE = "openvswitch-switch"  # Debian's, with daemons and units
 ROWS = (
     "--format=json",
     *("--", "--columns=ovs_version", "list", "Open_vSwitch"),
@@ -52,7 +58,10 @@ def minimal(section: Section) -> None:
     words = ("--format=json", "--columns=name,datapath_type", "list", "Bridge", "--", "get", "Open_vSwitch", ".")
     bridges = ovs.run_raw(*words, "ovs_version")
     if bridges.rc != 0:
-        facts["error"] = bridges.message
+        if section.has("dpkg-query") and _packages.unfinished(section.cli("dpkg-query"), PACKAGE):
+            facts["installed"] = False  # apt is at it, and the caller may wait for it
+        else:
+            facts["error"] = bridges.message
         return
     table, sep, version = bridges.out.strip().rpartition("\n")
     rows = json.loads(table)["data"] if sep else []

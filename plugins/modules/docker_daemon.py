@@ -77,6 +77,7 @@ options:
     description:
       - What to do on a host without an engine, with O(state=present). V(tell) only records O(package) there and returns RV(daemon.installed) as
         false, for the caller to install that package and call again.
+      - One whose O(package) is being installed, or was in part, counts as a host without. apt waits for the former and completes the latter.
       - A host without C(apt-get) is an error all the same.
     type: str
     choices: [fail, tell]
@@ -259,9 +260,14 @@ def check_restart(
     return first, containers
 
 
-def check_missing(engine: Engine) -> None:
+def check_missing(engine: Engine, unfinished: bool) -> None:
     """Refuse to go on without an engine, unless this is only a prediction and one can be installed."""
     package = engine.module.params["package"]
+    if unfinished and not engine.module.check_mode and engine.module.params["missing"] == "fail":
+        engine.fail(
+            f"The package {package} is being installed, or its installation was cut off ('dpkg --status {package}' tells how far it is). "
+            "Nothing was changed. Run again when it is done; 'dpkg --configure --pending' completes one that was cut off."
+        )
     where = f"There is no Docker Engine on this host: neither dockerd nor {engine.service}"
     if not engine.module.get_bin_path("apt-get"):
         engine.fail(
@@ -296,7 +302,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if settings is None:
         settings = dd.recorded(host.ledger)
     if not host.installed and present:
-        check_missing(engine)
+        check_missing(engine, host.unfinished)
         if not module.check_mode:
             return nothing_there(engine, host.ledger)
     before = host.ledger

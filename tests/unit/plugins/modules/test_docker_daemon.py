@@ -62,6 +62,7 @@ class FakeHost:
         self.firewalld_since = 1
         self.zone = "docker"
         self.zone_comes_back = True
+        self.package = "installed"
         self.start()
 
     def read(self) -> dict[str, t.Any]:
@@ -157,6 +158,10 @@ class FakeHost:
 
     def do_firewall_cmd(self, *dummy_args: str) -> tuple[int, str]:
         return (0, self.zone) if self.zone else (2, "")
+
+    def do_dpkg_query(self, *args: str) -> tuple[int, str]:
+        assert args == ("--show", "--showformat=${db:Status-Status}", "docker.io")
+        return (0, self.package) if self.package else (1, "")
 
     def do_journalctl(self, *dummy_args: str) -> tuple[int, str]:
         return 0, self.journal
@@ -518,6 +523,32 @@ def test_host_without_docker(host, daemon):
     host.tools.remove("apt-get")
     assert "no apt-get to install docker.io" in daemon(check_mode=True)["msg"]
     assert "no apt-get to install docker.io" in daemon(missing="tell")["msg"]
+
+
+@pytest.mark.parametrize("status", ["half-installed", "unpacked", "half-configured"])
+def test_package_that_is_not_ready(host, daemon, status):
+    """What a killed run has left to itself: apt goes on, and what there is of Docker must not be touched meanwhile."""
+    host.tools.add("dpkg-query")
+    host.package = status
+    assert daemon(settings={"icc": False})["daemon"]["installed"]  # an upgrade: the service runs
+    host.loaded = None
+    told = daemon(settings={"mtu": 1400}, missing="tell")
+    assert (told["commands"], told["daemon"]["installed"], told["package"]) == ([], False, "docker.io")
+    assert host.read() == {"icc": False}
+    refused = daemon(settings={"mtu": 1400})["msg"]
+    assert "is being installed, or its installation was cut off" in refused
+    assert "dpkg --configure --pending" in refused
+    host.package = "installed"
+    assert daemon(settings={"mtu": 1400})["daemon"]["action"] == "start"
+
+
+@pytest.mark.parametrize("status", ["installed", "config-files", ""])
+def test_packages_of_others_do_not_matter(host, daemon, status):
+    """Docker may be there by other means."""
+    host.tools.add("dpkg-query")
+    host.package = status
+    host.loaded = None
+    assert daemon(settings={"icc": False})["daemon"]["action"] == "start"
 
 
 def test_host_without_systemd(host, daemon):
