@@ -270,17 +270,14 @@ def figures(report: Report) -> str:
 
 
 def _second_time(report: Report) -> str:
-    """Return which pairs lost requests and none when they were asked again; empty if there are none."""
-    asked = [
-        pair for pair in (*report.pairs, *report.local) if pair.measured.get("first") and not pair.measured["loss"]
-    ]
+    """Return which pairs lost something and nothing when they were asked again; empty if there are none."""
+    asked = [pair for pair in (*report.pairs, *report.local) if pair.ok and pair.measured.get("first")]
     lines = []
     for pair in asked[:SHOWN]:
-        first, second = pair.measured["first"], pair.measured["sent"]
+        first = pair.measured["first"]
         lost = first["sent"] - first["received"]
-        lines.append(
-            f"{pair.source} -> {pair.target} lost {lost} of {first['sent']} requests at first, and none of {second} when asked again."
-        )
+        what = f"{lost} of {first['sent']} requests" if lost else "large packets, fragments or datagrams"
+        lines.append(f"{pair.source} -> {pair.target} lost {what} at first, and none when asked again.")
     if len(asked) > SHOWN:
         lines.append(f"So did {len(asked) - SHOWN} more pairs.")
     return "".join(f"\n{line}" for line in lines)

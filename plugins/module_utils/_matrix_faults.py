@@ -109,7 +109,8 @@ def _partial_loss(measured: Measured, ends: Ends, max_loss: float) -> Fault | No
         return None
     remedy = f"Look for load, a loop or a failing link between {ends.both}; repeat with more requests."
     first = measured.get("first")
-    before = f", and {first['sent'] - first['received']} of {first['sent']} lost before" if first else ""
+    lost = first["sent"] - first["received"] if first else 0
+    before = f", and {lost} of {first['sent']} lost before" if first and lost else ""
     reason = f"{loss:g}% loss of {measured['sent']} requests{before}{_more(measured)}"
     return Fault("partial_loss", f"{loss:g}% LOSS", reason, remedy)
 

@@ -29,6 +29,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo impo
     EchoRun,
     Settings,
     Target,
+    doubtful,
     with_second,
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._probe_packets import (
@@ -173,9 +174,22 @@ def probe(targets: t.Sequence[Target], settings: Settings, address: str = "") ->
     """Probe all targets from here; needs root. Ends within settings.deadline().
 
     Returns results, one for each target, and broadcast. address is our own; without it broadcasts are not looked at.
+    Who answers something and not everything is asked again when nothing else is under way from here.
     """
+    end = time.monotonic() + settings.deadline(len(targets))
+    found = probe_once(targets, settings, address, end)
+    results = found["results"]
+    again = [index for index, result in enumerate(results) if doubtful(result)]
+    if again:
+        second = probe_once([targets[index] for index in again], settings.again, "", end)["results"]
+        for index, result in zip(again, second):
+            results[index] = with_second(results[index], result)
+    return found
+
+
+def probe_once(targets: t.Sequence[Target], settings: Settings, address: str, end: float) -> dict[str, t.Any]:
+    """Send everything once, and return what came back."""
     start = time.monotonic()
-    end = start + settings.deadline(len(targets))
     nonce = os.urandom(8)
     with contextlib.ExitStack() as stack:
         udp = DatagramChannel(DatagramRun(targets, settings, start, nonce, os.urandom(64))) if settings.udp else None
@@ -194,27 +208,10 @@ def probe(targets: t.Sequence[Target], settings: Settings, address: str = "") ->
         names = {target.address: target.name for target in targets}
         broadcast = watch.watch.result(names, now) if watch else None
     results = run.results()
-    doubtful = run.doubtful()
-    if doubtful:
-        second = ask_again([targets[index] for index in doubtful], settings.again, end)
-        for index, result in zip(doubtful, second):
-            results[index] = with_second(results[index], result)
     for index, result in enumerate(results):
         result["tcp"] = blocks.get(index)
         result["udp"] = udp.run.result(index) if udp else None
     return {"results": results, "broadcast": broadcast}
-
-
-def ask_again(targets: t.Sequence[Target], settings: Settings, end: float) -> list[dict[str, t.Any]]:
-    """Send plain requests once more, with nothing else under way from here, and return their figures."""
-    nonce = os.urandom(8)
-    run = EchoRun(targets, settings, time.monotonic(), nonce, int.from_bytes(nonce[:2], "big"))
-    channel = EchoChannel(run)
-    try:
-        exchange([channel], end)
-    finally:
-        channel.close()
-    return run.results()
 
 
 def watch_for(address: str, settings: Settings, start: float, nonce: bytes) -> WatchChannel | None:

@@ -76,8 +76,8 @@ class Settings:
 
     @property
     def again(self) -> Settings:
-        """How to ask once more those that lost some requests."""
-        return replace(self, count=max(self.count, AGAIN))
+        """How to ask once more those that lost something."""
+        return replace(self, count=max(self.count, AGAIN), tcp=False, broadcast=False)
 
 
 def round_trip(times: t.Sequence[float]) -> dict[str, float] | None:
@@ -278,11 +278,6 @@ class EchoRun(Run):
             found["above"] = {"bytes": self._mtus[index] + 1, "refused": not answers} if within else None
         return found
 
-    def doubtful(self) -> list[int]:
-        """Return the targets that answered some plain requests and not all: lost by chance, or for a reason that lasts."""
-        found = [(index, self.counts(index, PLAIN)) for index in range(len(self.targets))]
-        return [index for index, counts in found if 0 < counts["received"] < counts["sent"]]
-
     def unanswered(self) -> list[int]:
         """Return the targets without any answer to a plain request."""
         return [index for index, times in enumerate(self._times) if not times]
@@ -292,12 +287,18 @@ class EchoRun(Run):
         return self._times[index]
 
 
+def doubtful(result: t.Mapping[str, t.Any]) -> bool:
+    """Whether a target answered something and not everything: the rest was lost by chance, or for a reason that lasts."""
+    others = [result[check] for check in ("mtu", "fragmented", "udp") if result.get(check)]
+    lost = result["received"] < result["sent"] or any(not counts["received"] for counts in others)
+    return bool(result["received"]) and lost
+
+
 def with_second(first: dict[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the figures of a target that was asked again: those of the second time, with what was sent and received at first."""
-    taken = {key: second[key] for key in ("sent", "received", "loss", "rtt_ms")}
     return {
         **first,
-        **taken,
+        **{key: second[key] for key in ("sent", "received", "loss", "rtt_ms", "mtu", "fragmented", "udp")},
         "duplicates": first["duplicates"] + second["duplicates"],
         "note": second["note"] or first["note"],
         "first": {key: first[key] for key in ("sent", "received")},

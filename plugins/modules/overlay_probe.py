@@ -290,9 +290,9 @@ results:
       type: float
     first:
       description:
-        - V(sent) and V(received) of the first time, if some of the requests were answered and not all; null otherwise.
-        - Such a target is asked again, at least 20 times, when nothing else is under way from this host. One packet lost to a busy
-          machine is no fault of the overlay; a loss that lasts shows again.
+        - V(sent) and V(received) of the first time, if something was answered and not everything; null otherwise.
+        - Such a target is asked everything but TCP again, at least 20 times, when nothing else is under way from this host. Packets lost to a
+          busy machine are no fault of the overlay; a loss that lasts shows again.
       type: dict
     rtt_ms:
       description: V(min), V(median) and V(max) round trip time in milliseconds; null without any answer.

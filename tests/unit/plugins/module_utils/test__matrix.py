@@ -241,8 +241,17 @@ def test_what_was_lost_by_chance_is_told() -> None:
     """By whom, how much, and how often it was asked again; it is no failure."""
     report = broken(sent=20, received=20, first={"sent": 5, "received": 4})
     assert report.ok
-    told = "h1 -> h2 lost 1 of 5 requests at first, and none of 20 when asked again."
+    told = "h1 -> h2 lost 1 of 5 requests at first, and none when asked again."
     assert text(report).splitlines()[-2:] == [told, "verify: hosts=3 pairs=6 ok=6 failed=0"]
+
+
+def test_large_packets_lost_by_chance_are_told() -> None:
+    report = broken(sent=20, received=20, first={"sent": 5, "received": 5})
+    assert report.ok
+    assert "h1 -> h2 lost large packets, fragments or datagrams at first, and none when asked again." in text(report)
+    lasting = broken(sent=20, received=20, mtu=LARGE_LOST, first={"sent": 5, "received": 5})
+    assert [pair.fault for pair in lasting.failed] == ["mtu"]
+    assert "at first" not in text(lasting)
 
 
 def test_a_loss_that_lasts_is_told_with_the_first() -> None:

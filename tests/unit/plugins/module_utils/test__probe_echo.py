@@ -17,6 +17,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo impo
     EchoRun,
     Settings,
     Target,
+    doubtful,
     round_trip,
     with_second,
 )
@@ -336,37 +337,37 @@ def test_deadline(targets: int, tcp: bool, expected: float) -> None:
 
 @pytest.mark.parametrize(("count", "again"), [(1, 20), (5, 20), (20, 20), (100, 100)])
 def test_asked_again_at_least_as_often(count: int, again: int) -> None:
-    assert Settings(count, 0.1, 0.5).again == Settings(again, 0.1, 0.5)
+    assert Settings(count, 0.1, 0.5).again == Settings(again, 0.1, 0.5, tcp=False, broadcast=False)
+
+
+THROUGH, LOST = {"sent": 2, "received": 1}, {"sent": 2, "received": 0}
+WHOLE = {"sent": 5, "received": 5, "mtu": THROUGH, "fragmented": THROUGH, "udp": THROUGH}
 
 
 @pytest.mark.parametrize(
-    ("answered", "doubtful"),
+    ("result", "again"),
     [
-        pytest.param([], [], id="nothing passes"),
-        pytest.param([0], [0], id="one of two"),
-        pytest.param([0, 1], [], id="all of one, none of the other"),
-        pytest.param([0, 1, 2], [1], id="all of one, one of the other"),
+        pytest.param(WHOLE, False, id="all"),
+        pytest.param({**WHOLE, "mtu": None, "fragmented": None, "udp": None}, False, id="all that was asked for"),
+        pytest.param({**WHOLE, "received": 4}, True, id="all but one"),
+        pytest.param({**WHOLE, "mtu": LOST}, True, id="not the largest"),
+        pytest.param({**WHOLE, "fragmented": LOST}, True, id="no fragments"),
+        pytest.param({**WHOLE, "udp": LOST}, True, id="no datagrams"),
+        pytest.param({**WHOLE, "received": 0, "mtu": LOST, "udp": LOST}, False, id="nothing"),
     ],
 )
-def test_who_is_asked_again(answered: list[int], doubtful: list[int]) -> None:
-    run = new_run()
-    packets = send_all(run)
-    order = [0, 2, 1, 3]  # both requests to the first target, then both to the other
-    for number in answered:
-        target, packet = packets[order[number]]
-        run.received(reply_to(packet, target), target, 100.1)
-    assert run.doubtful() == doubtful
+def test_who_is_asked_again(result: dict[str, t.Any], again: bool) -> None:
+    assert doubtful(result) is again
 
 
 def test_the_second_time_counts_and_the_first_is_told() -> None:
-    first, second = (
-        {**result, "mtu": None} for result in (answered_run(3).results()[0], answered_run(20).results()[0])
-    )
-    found = with_second(
-        {**first, "sent": 5, "loss": 40.0, "duplicates": 1, "tcp": {"ok": True}}, {**second, "duplicates": 2}
-    )
+    first, second = ({**answered_run(count).results()[0], "udp": LOST} for count in (3, 20))
+    first.update(sent=5, loss=40.0, duplicates=1, tcp={"ok": True})
+    second.update(duplicates=2, mtu=THROUGH, fragmented=THROUGH, udp=THROUGH)
+    found = with_second(first, second)
     assert (found["sent"], found["received"], found["loss"]) == (20, 20, 0.0)
     assert found["rtt_ms"] == second["rtt_ms"]
+    assert (found["mtu"], found["fragmented"], found["udp"]) == (THROUGH, THROUGH, THROUGH)
     assert found["duplicates"] == 3
     assert found["tcp"] == {"ok": True}
     assert found["first"] == {"sent": 5, "received": 3}
