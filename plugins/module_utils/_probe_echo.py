@@ -291,7 +291,8 @@ def doubtful(result: t.Mapping[str, t.Any]) -> bool:
     """Whether a target answered something and not everything: the rest was lost by chance, or for a reason that lasts."""
     others = [result[check] for check in ("mtu", "fragmented", "udp") if result.get(check)]
     lost = result["received"] < result["sent"] or any(not counts["received"] for counts in others)
-    return bool(result["received"]) and lost
+    answered = result["received"] or (result.get("tcp") or {}).get("ok") or any(counts["received"] for counts in others)
+    return bool(answered) and lost
 
 
 def with_second(first: dict[str, t.Any], second: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -342,6 +342,7 @@ def test_asked_again_at_least_as_often(count: int, again: int) -> None:
 
 THROUGH, LOST = {"sent": 2, "received": 1}, {"sent": 2, "received": 0}
 WHOLE = {"sent": 5, "received": 5, "mtu": THROUGH, "fragmented": THROUGH, "udp": THROUGH}
+NOTHING = {"sent": 5, "received": 0, "mtu": LOST, "fragmented": LOST, "udp": LOST, "tcp": {"ok": False}}
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,9 @@ WHOLE = {"sent": 5, "received": 5, "mtu": THROUGH, "fragmented": THROUGH, "udp":
         pytest.param({**WHOLE, "mtu": LOST}, True, id="not the largest"),
         pytest.param({**WHOLE, "fragmented": LOST}, True, id="no fragments"),
         pytest.param({**WHOLE, "udp": LOST}, True, id="no datagrams"),
-        pytest.param({**WHOLE, "received": 0, "mtu": LOST, "udp": LOST}, False, id="nothing"),
+        pytest.param({**NOTHING, "tcp": {"ok": True}}, True, id="nothing but TCP"),
+        pytest.param({**NOTHING, "udp": THROUGH}, True, id="nothing but datagrams"),
+        pytest.param(NOTHING, False, id="nothing"),
     ],
 )
 def test_who_is_asked_again(result: dict[str, t.Any], again: bool) -> None:
