@@ -271,7 +271,9 @@ def figures(report: Report) -> str:
 
 def _second_time(report: Report) -> str:
     """Return which pairs lost something and nothing when they were asked again; empty if there are none."""
-    asked = [pair for pair in (*report.pairs, *report.local) if pair.ok and pair.measured.get("first")]
+    well = [pair for pair in (*report.pairs, *report.local) if pair.ok]
+    # With a limit above 0 a pair may be well that lost some of them the second time, too.
+    asked = [pair for pair in well if pair.measured.get("first") and not pair.measured["loss"]]
     lines = []
     for pair in asked[:SHOWN]:
         first = pair.measured["first"]

@@ -311,6 +311,12 @@ class Router:
 
     def remove_gateway(self) -> None:
         """Remove the bridge that Docker made for containers of the overlay, unless containers use it, of Swarm for example."""
-        used = self.docker.run_raw("network", "inspect", "--format", "{{len .Containers}}", GATEWAY)
-        if used.rc == 0 and used.out.strip() == "0":
-            self.docker.write("network", "rm", GATEWAY)
+        # 1: a bridge of that name which is none of Docker's. Without any answer the record has to stay.
+        rc, used = self.docker.read("network", "inspect", "--format", "{{len .Containers}}", GATEWAY, ok=(0, 1))
+        if rc or used.strip() != "0":
+            return
+        self.docker.write("network", "rm", GATEWAY)
+        if not self.module.check_mode and _weave_state.bridge_there(GATEWAY):
+            self.module.warn(
+                f"Docker removed its network {GATEWAY} and left the bridge: 'ip link delete {GATEWAY}' removes it."
+            )
