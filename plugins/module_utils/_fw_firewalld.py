@@ -19,6 +19,7 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_bus import BUS
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_judge import (
     PRIORITY,
     Packet,
@@ -30,7 +31,6 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_ju
 )
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_read import (
     BINDABLE,
-    BUS,
     DOCKER_ZONE,
     ZONE,
     Section,

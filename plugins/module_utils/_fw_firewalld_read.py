@@ -11,6 +11,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_firewalld_bus
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import STATUS_NOT_STARTED, Result
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_model import Context, FirewallError, Run
 
@@ -25,9 +26,6 @@ UNKNOWN_OPTION = 2
 JOURNAL = "Look at 'journalctl -u firewalld', put it right, restart it with 'systemctl restart firewalld', then run this again"
 
 DOCKER_ZONE = "docker"
-BUS = "org.fedoraproject.FirewallD1"
-BUS_PATH = "/org/fedoraproject/FirewallD1"
-CONFIG_PATH = "/org/fedoraproject/FirewallD1/config"
 HEADER = re.compile(r"^(\S+)(?: \((.*)\))?$")
 SERVICE_WORD = re.compile(r'\bservice name="([^"]+)"')
 IPSET_WORD = re.compile(r'\bipset="([^"]+)"')
@@ -114,15 +112,9 @@ class State:
 
 def running(run: Run) -> str:
     """The backend of a firewalld that runs, "nftables" or "iptables"; "" when it does not run or is not installed."""
-    if run(("firewall-cmd", "--state")).rc not in (0, FAILED):
+    if not _fw_firewalld_bus.is_running(run) and run(("firewall-cmd", "--state")).rc not in (0, FAILED):
         return ""
-    return _backend(run)
-
-
-def _bus_has(run: Run, word: str) -> bool:
-    """Whether a name or a program is on the system's D-Bus: 'name pid program user ...'."""
-    listing = run(("busctl", "list", "--no-pager", "--no-legend"))
-    return listing.rc == 0 and any(word in line.split()[0:3:2] for line in listing.out.splitlines())
+    return _fw_firewalld_bus.backend(run)
 
 
 def observe(run: Run, context: Context) -> tuple[State, ...]:
@@ -131,8 +123,8 @@ def observe(run: Run, context: Context) -> tuple[State, ...]:
         return ()
     live = Side(_sections(run, "--list-all-zones"), _policies(run))
     permanent = Side(_sections(run, "--permanent", "--list-all-zones"), _policies(run, "--permanent"))
-    default_zone = _ask(run, "--get-default-zone").strip()
-    backend = _backend(run)
+    default_zone = _fw_firewalld_bus.default_zone(run) or _ask(run, "--get-default-zone").strip()
+    backend = _fw_firewalld_bus.backend(run)
     used = _used(live, default_zone) + _used(permanent, default_zone)
     links = _links(run)
     may_reload = any(name in BINDABLE for name in context.bridges) or ZONE in live.zones or ZONE in permanent.zones
@@ -146,9 +138,11 @@ def observe(run: Run, context: Context) -> tuple[State, ...]:
             ipsets=_ipsets(run, used),
             links=links,
             last_rules=_last_rules(run, backend),
-            objects=_objects(run, {section.name for section in used if section.name in permanent.zones}),
+            objects=_fw_firewalld_bus.objects(
+                run, {section.name for section in used if section.name in permanent.zones}
+            ),
             unsaved=_unsaved(run) if may_reload else (),
-            docker_attached=_bus_has(run, "dockerd"),
+            docker_attached=_fw_firewalld_bus.has(run, "dockerd"),
             network_manager=run(("systemctl", "is-active", "NetworkManager")).rc == 0,
         ),
     )
@@ -156,6 +150,8 @@ def observe(run: Run, context: Context) -> tuple[State, ...]:
 
 def _acts(run: Run) -> bool:
     """Whether firewalld runs as it should."""
+    if _fw_firewalld_bus.is_running(run):
+        return True
     shown = run(("systemctl", "show", "firewalld", "--property=LoadState,ActiveState,UnitFileState,SubState"))
     unit = dict(line.split("=", 1) for line in shown.out.splitlines() if "=" in line)
     active = unit.get("ActiveState", "inactive")
@@ -258,9 +254,17 @@ def _services(run: Run, used: t.Iterable[Section]) -> dict[str, Section]:
     found: dict[str, Section] = {}
     while wanted:
         name = wanted.pop()
-        found[name] = parse_sections(run(("firewall-cmd", f"--info-service={name}")).out).get(name, Section(name))
+        found[name] = _service(run, name)
         wanted.update(word for word in found[name].words("includes") if word not in found)
     return found
+
+
+def _service(run: Run, name: str) -> Section:
+    """The definition of a service; one that firewalld does not know is empty."""
+    fields = _fw_firewalld_bus.service(run, name)
+    if fields is not None:
+        return Section(name, fields)
+    return parse_sections(run(("firewall-cmd", f"--info-service={name}")).out).get(name, Section(name))
 
 
 def _ipsets(run: Run, used: t.Iterable[Section]) -> dict[str, tuple[str, ...]]:
@@ -284,11 +288,6 @@ def _links(run: Run) -> dict[str, tuple[str, ...]]:
     return links
 
 
-def _backend(run: Run) -> str:
-    result = run(("busctl", "get-property", BUS, CONFIG_PATH, f"{BUS}.config", "FirewallBackend"))
-    return "iptables" if result.rc == 0 and "iptables" in result.out else "nftables"
-
-
 def _last_rules(run: Run, backend: str) -> dict[str, str]:
     """The last rule of every chain of firewalld, to show what a zone does with all that it does not let in."""
     if backend == "iptables":
@@ -305,36 +304,16 @@ def _last_rules(run: Run, backend: str) -> dict[str, str]:
     return found
 
 
-def _objects(run: Run, names: t.Iterable[str]) -> dict[str, str]:
-    """Where D-Bus has the permanent settings of zones; the only way to write many rules at once in well under a second."""
-    found = {}
-    for name in sorted(names):
-        result = run(("busctl", "call", BUS, CONFIG_PATH, f"{BUS}.config", "getZoneByName", "s", name))
-        match = re.match(r'^o "([^"]+)"', result.out)
-        if result.rc == 0 and match:
-            found[name] = match.group(1)
-    return found
-
-
 def _unsaved(run: Run) -> tuple[str, ...]:
     """Direct rules and address sets that differ between live and permanent: a reload would drop or add them."""
     found: list[str] = []
-    live_text = "".join(
-        _bus_body(run, BUS_PATH, "direct", method) for method in ("getAllChains", "getAllRules", "getAllPassthroughs")
-    )
-    if live_text != _bus_body(run, CONFIG_PATH, "config.direct", "getSettings"):  # another order is no difference
+    if not _fw_firewalld_bus.direct_is_saved(run):
         for option in DIRECT:
             live = set(_ask(run, "--direct", option).splitlines())
             permanent = set(_ask(run, "--permanent", "--direct", option).splitlines())
             found.extend(f"direct: {line}" for line in sorted(live ^ permanent))
-    for name in re.findall(r'"([^"]+)"', _bus_body(run, BUS_PATH, "ipset", "getIPSets")):
+    for name in _fw_firewalld_bus.ipsets(run):
         entries = set(_ask(run, f"--ipset={name}", "--get-entries").split())
         if entries != set(run(("firewall-cmd", "--permanent", f"--ipset={name}", "--get-entries")).out.split()):
             found.append(f"ipset {name}: entries")
     return tuple(found)
-
-
-def _bus_body(run: Run, path: str, interface: str, method: str) -> str:
-    """What a D-Bus call returns, without its signature; busctl takes a tenth of the time of firewall-cmd."""
-    result = run(("busctl", "call", BUS, path, f"{BUS}.{interface}", method))
-    return " " + result.out.partition(" ")[2].strip() if result.rc == 0 else f" {path} {method}"

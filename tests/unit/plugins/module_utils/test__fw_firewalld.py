@@ -5,7 +5,9 @@
 """The fixtures are what firewalld 1.3.3 of Debian 12 said, beside Docker 20.10, with a bridge 'weave' that is in no zone.
 
 firewalld_default: as installed. firewalld_opened: with our openings. firewalld_mixed: with zones bound to sources, rules that deny,
-services that include others, an address set, a policy, and settings that are only live.
+services that include others, an address set, a policy, and settings that are only live. All these are of before firewalld was asked
+on D-Bus whether it runs, for its default zone and its services: they stand for hosts whose busctl or firewalld is too old for that.
+firewalld_bus: both ways, with the services 'mesh' and 'sleeve' made by hand.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_firewalld as firewalld
+from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_firewalld_bus
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Result
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_judge import is_ours, parse_rich
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_read import (
@@ -63,14 +66,20 @@ def opening(source: str, what: str = TCP_PORT) -> str:
     return f'rule priority="-32767" family="ipv4" source address="{source}/32" destination address="{OWN}/32" {what} accept'
 
 
+UNKNOWN_CALL = {"rc": 1, "out": "", "err": "Call failed: Unknown method\n"}
+
+
 class Recorded:
-    """run() that answers from a fixture; changed replaces answers."""
+    """run() that answers from a fixture; changed replaces answers. What it was asked is in asked."""
 
     def __init__(self, name: str, **changed: t.Any) -> None:
+        self.asked: list[str] = []
         self.answers = {**json.loads((FIXTURES / f"firewalld_{name}.json").read_text()), **changed}
 
     def __call__(self, argv: t.Sequence[str], stdin: str | None = None, timeout: float = 30) -> Result:
-        answer = self.answers[shlex.join(argv)]
+        self.asked.append(shlex.join(argv))
+        answer = self.answers.get(self.asked[-1], UNKNOWN_CALL if argv[0] == "busctl" else None)
+        assert answer is not None, self.asked[-1]
         return Result(tuple(argv), answer["rc"], answer["out"], answer["err"], answer.get("timed_out", False), timeout)
 
 
@@ -149,6 +158,42 @@ def test_acts_as_installed() -> None:
     assert state.permanent.zone_of_interface("docker0") == ""
     assert state.services["ssh"].words("ports") == ("22/tcp",)
     assert not state.unsaved
+
+
+def test_d_bus_tells_what_firewall_cmd_tells() -> None:
+    both = Recorded("default").answers | Recorded("bus").answers
+    quick = Recorded("default", **both)
+    assert firewalld.observe(quick, CONTEXT) == firewalld.observe(Recorded("default"), CONTEXT)
+    assert firewalld.running(quick) == "nftables"
+    asked = [command for command in quick.asked if command.startswith("firewall-cmd")]
+    assert all("--list-all" in command for command in asked), asked
+
+
+@pytest.mark.parametrize("name", ["ssh", "dhcpv6-client", "mesh", "sleeve", "none-such"])
+def test_service_on_d_bus_is_the_one_firewall_cmd_prints(name: str) -> None:
+    recorded = Recorded("bus")
+    printed = parse_sections(recorded.answers[f"firewall-cmd --info-service={name}"]["out"]).get(name)
+    told = _fw_firewalld_bus.service(recorded, name)
+    assert told == (None if printed is None else printed.fields)
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "[]", '{"data": [[]]}', '{"data": [{"ports": "22"}]}', '{"data": [{"ports": {"data": 22}}]}']
+)
+def test_answer_that_is_no_service_is_none(answer: str) -> None:
+    (command,) = (key for key in Recorded("bus").answers if "busctl" in key and key.endswith(" ssh"))
+    assert _fw_firewalld_bus.service(Recorded("bus", **{command: {"rc": 0, "out": answer, "err": ""}}), "ssh") is None
+
+
+def test_d_bus_has_not_the_last_word_on_whether_it_runs() -> None:
+    (command,) = (key for key in Recorded("bus").answers if key.endswith(" state"))
+    for answer in (
+        {"rc": 0, "out": 'v s "FAILED"\n', "err": ""},
+        {"rc": 1, "out": "", "err": "Call failed: Connection timed out\n"},
+    ):
+        recorded = Recorded("default", **{command: answer})
+        assert firewalld.running(recorded) == "nftables"
+        assert STATE_COMMAND in recorded.asked
 
 
 def test_nothing_when_stopped() -> None:
