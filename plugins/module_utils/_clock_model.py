@@ -153,8 +153,8 @@ class Wish:
     serve: tuple[str, ...] = ()  # addresses of the peers that take their time from this host
     stratum: int = 10
     zone: str = ""
-    package: str = ""  # what will be there, for a look ahead, or has just been installed
-    package_new: bool = False
+    package: str = ""  # what will be there, for a look ahead
+    announced: bool = False  # it is about to be installed
     absent: bool = False
 
     @property

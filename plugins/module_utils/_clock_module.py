@@ -47,7 +47,7 @@ class Clock:
             stratum=self.params["stratum"],
             zone=self.params["zone"],
             package=self.params["package"],
-            package_new=self.params["package_new"],
+            announced=self.params["state"] == "announced",
             absent=self.params["state"] == "absent",
         )
 

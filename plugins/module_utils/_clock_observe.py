@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import re
 import typing as t
 
-from ansible_collections.crosshost.overlay.plugins.module_utils import _cli, _files
+from ansible_collections.crosshost.overlay.plugins.module_utils import _cli, _files, _packages
 from ansible_collections.crosshost.overlay.plugins.module_utils._clock_model import (
     CHRONY,
     KINDS,
@@ -39,6 +40,10 @@ ZONEINFO = "/usr/share/zoneinfo"
 def observe(run: Run, peers: t.Sequence[str] = ()) -> State:
     """Read everything. run(argv) starts a command and never fails."""
     found = daemons(run("systemctl", "show", *(kind.unit for kind in KINDS), f"--property={PROPERTIES}").out)
+    # One that runs is ready for use, or will be in a moment: its package is being upgraded.
+    idle = [item.kind.package for item in found if not item.active]
+    unready = _packages.unfinished(functools.partial(run, "dpkg-query"), *idle) if idle else []
+    found = tuple(item for item in found if item.active or item.kind.package not in unready)
     settable, why = can_set(_files.read("/proc/self/status") or "", _files.read("/proc/self/uid_map") or "")
     active = [item for item in found if item.active]
     paths = [path for kind in KINDS for path in (kind.sources, kind.settings, kind.main) if path]

@@ -42,6 +42,9 @@ def input_problems(wish: Wish) -> list[str]:
     found += [f"serve has '{peer}', which is not an address" for peer in wish.serve if not is_address(peer)]
     if not 1 <= wish.stratum <= 15:
         found.append(f"stratum is {wish.stratum}, and NTP has 1 to 15")
+    if wish.announced and wish.package not in {kind.package for kind in KINDS}:
+        known = ", ".join(kind.package for kind in KINDS)
+        found.append(f"package is '{wish.package}', and has to be one of a time daemon: {known}")
     return found
 
 
@@ -68,6 +71,8 @@ def conflict(state: State) -> str:
 
 def make(state: State, wish: Wish, zone_known: bool = True) -> Plan:
     """What to do, or why not. Synchronising is no part of it: that depends on what the daemon says then."""
+    if wish.announced:
+        return _announce(state, wish)
     ours = {path: state.files.get(path) for kind in KINDS for path in (kind.sources, kind.settings) if path}
     if wish.absent:
         return _plan(state, wish, ours, dict.fromkeys(ours), None, [], [])
@@ -100,6 +105,14 @@ def make(state: State, wish: Wish, zone_known: bool = True) -> Plan:
     if problems:
         return Plan(problems=tuple(problems), notes=tuple(notes), after=ours, zone=state.zone, ledger=state.ledger)
     return _plan(state, wish, ours, want, daemon if wish.configures else None, problems, notes)
+
+
+def _announce(state: State, wish: Wish) -> Plan:
+    """Remember a package that is about to be installed; one that is here already came from somebody else, or is remembered."""
+    here = any(item.kind.package == wish.package for item in state.daemons)
+    ledger = state.ledger if here else replace(state.ledger, package=wish.package)
+    steps = () if ledger == state.ledger else (_record(ledger),)
+    return Plan(steps, after=dict(state.files), zone=state.zone, ledger=ledger)
 
 
 def chosen(state: State, wish: Wish) -> Daemon | None:
@@ -166,8 +179,6 @@ def _plan(
         item.kind.unit: item for item in state.daemons if {item.kind.sources, item.kind.settings} & set(changed) - {""}
     }
     ledger, final, steps, zone = state.ledger, state.ledger, [], state.zone
-    if wish.package_new and wish.package:
-        ledger = final = replace(ledger, package=wish.package)
     if not wish.absent and wish.zone and wish.zone != state.zone:
         zone = wish.zone
         ledger = final = replace(ledger, zone=ledger.zone or state.zone, zone_set=wish.zone)
@@ -190,7 +201,7 @@ def _plan(
         )
     steps += again
     for item in started:
-        by_us = () if item.enabled or wish.package_new else (item.kind.unit,)
+        by_us = () if item.enabled or item.kind.package == ledger.package else (item.kind.unit,)
         ledger = replace(ledger, enabled=tuple(dict.fromkeys((*ledger.enabled, *by_us))))
         final = replace(final, enabled=ledger.enabled)
         steps.append(Step(("systemctl", "enable", "--now", item.kind.unit)))

@@ -148,7 +148,8 @@ class Engine:
         """Whether what is there of Docker belongs to a package that is not ready. One that runs is."""
         if not self.module.get_bin_path("dpkg-query"):
             return False
-        return _packages.unfinished(Cli(self.module, "dpkg-query", timeout=20), self.module.params["package"])
+        dpkg_query = Cli(self.module, "dpkg-query", timeout=20)
+        return bool(_packages.unfinished(dpkg_query.run_raw, self.module.params["package"]))
 
     def read_ticks(self, show: t.Mapping[str, str]) -> int:
         """Read when the main process of the unit started."""

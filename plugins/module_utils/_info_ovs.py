@@ -58,7 +58,7 @@ def minimal(section: Section) -> None:
     words = ("--format=json", "--columns=name,datapath_type", "list", "Bridge", "--", "get", "Open_vSwitch", ".")
     bridges = ovs.run_raw(*words, "ovs_version")
     if bridges.rc != 0:
-        if section.has("dpkg-query") and _packages.unfinished(section.cli("dpkg-query"), PACKAGE):
+        if section.has("dpkg-query") and _packages.unfinished(section.cli("dpkg-query").run_raw, PACKAGE):
             facts["installed"] = False  # apt is at it, and the caller may wait for it
         else:
             facts["error"] = bridges.message

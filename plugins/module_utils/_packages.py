@@ -10,17 +10,20 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Cli
+    from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Result
 
 # dpkg(1): its files are there, in part or all of them, and its maintainer scripts have not said that it is ready.
 UNFINISHED = ("half-installed", "unpacked", "half-configured")
 
 
-def unfinished(dpkg_query: Cli, package: str) -> bool:
-    """Whether a package is being installed at this moment, or its installation was cut off.
+def unfinished(dpkg_query: t.Callable[..., Result], *packages: str) -> list[str]:
+    """Those of these packages that are being installed at this moment, or whose installation was cut off.
 
-    A run that is killed leaves apt-get to itself, which goes on for a while. Programs and units that the next one sees may belong to a
-    package that is not ready. apt waits for the other one, and completes what is left.
+    dpkg_query(*args) starts dpkg-query and never fails. A run that is killed leaves apt-get to itself, which goes
+    on for a while. Programs and units that the next one sees may belong to a package that is not ready. apt waits for
+    the other one, and completes what is left.
     """
-    answer = dpkg_query.run_raw("--show", "--showformat=${db:Status-Status}", package)
-    return answer.rc == 0 and answer.out.strip() in UNFINISHED
+    # It tells of those it knows, and ends with status 1 if it does not know one of them.
+    answer = dpkg_query("--show", "--showformat=${Package} ${db:Status-Status}\\n", *packages)
+    rows = [line.split() for line in answer.out.splitlines()]
+    return [row[0] for row in rows if len(row) == 2 and row[1] in UNFINISHED]

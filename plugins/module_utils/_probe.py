@@ -24,6 +24,7 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo impo
     ECHO_PORT,
     FRAGMENTED,
     LARGEST,
+    PAUSE,
     UDP_BYTES,
     DatagramRun,
     EchoRun,
@@ -174,13 +175,14 @@ def probe(targets: t.Sequence[Target], settings: Settings, address: str = "") ->
     """Probe all targets from here; needs root. Ends within settings.deadline().
 
     Returns results, one for each target, and broadcast. address is our own; without it broadcasts are not looked at.
-    Who answers something and not everything is asked again when nothing else is under way from here.
+    Who answers something and not everything is asked again, a while later, when nothing else is under way from here.
     """
     end = time.monotonic() + settings.deadline(len(targets))
     found = probe_once(targets, settings, address, end)
     results = found["results"]
     again = [index for index, result in enumerate(results) if doubtful(result)]
     if again:
+        time.sleep(PAUSE)
         second = probe_once([targets[index] for index in again], settings.again, "", end)["results"]
         for index, result in zip(again, second):
             results[index] = with_second(results[index], result)

@@ -43,9 +43,11 @@ options:
       - V(present) brings settings and clock to what the other options ask for, then measures.
       - V(compared) runs on the controller alone, with C(run_once=true), on what V(measured) or V(present) returned for all hosts. Fails when hosts
         have problems, or are more than O(fail_skew) apart and there is nothing to be done about it.
+      - V(announced) writes down that O(package) is about to be installed for this purpose, for V(absent) to tell. It is to be called before that,
+        so that a run that is cut off in between does not lose it, and changes nothing else.
       - V(absent) takes our files away and gives the time zone back, as far as nobody else has changed it since.
     type: str
-    choices: [measured, present, compared, absent]
+    choices: [measured, announced, present, compared, absent]
     default: measured
   servers:
     description: Names or addresses of NTP servers. Empty, with O(pools) empty as well, files of ours are removed and the daemon keeps its own.
@@ -130,13 +132,9 @@ options:
     type: int
     default: 30
   package:
-    description: Package of a time daemon that has just been installed or, in check mode, would be.
+    description: Package of a time daemon that would be installed, for a look ahead, or, with O(state=announced), is about to be.
     type: str
     default: ""
-  package_new:
-    description: Whether O(package) was just installed for this purpose. It is remembered, for O(state=absent) to tell.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""
@@ -235,7 +233,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crosshost.overlay.plugins.module_utils import _clock_module
 
 SPEC = {
-    "state": {"type": "str", "choices": ["measured", "present", "compared", "absent"], "default": "measured"},
+    "state": {
+        "type": "str",
+        "choices": ["measured", "announced", "present", "compared", "absent"],
+        "default": "measured",
+    },
     "servers": {"type": "list", "elements": "str", "default": []},
     "pools": {"type": "list", "elements": "str", "default": []},
     "serve": {"type": "list", "elements": "str", "default": []},
@@ -255,7 +257,6 @@ SPEC = {
     "sync_timeout": {"type": "int", "default": 60},
     "timeout": {"type": "int", "default": 30},
     "package": {"type": "str", "default": ""},
-    "package_new": {"type": "bool", "default": False},
 }
 REQUIRED_IF = [("state", "compared", ["hosts", "results"])]
 

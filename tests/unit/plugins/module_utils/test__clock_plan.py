@@ -225,11 +225,24 @@ def test_container() -> None:
 
 
 def test_announced_package() -> None:
-    """A look ahead, before it is installed; and what is remembered when it has been."""
-    plan = _clock_plan.make(state(), replace(SERVERS, package="chrony"))
+    """A look ahead, and what is remembered before it is installed."""
+    wish = replace(SERVERS, package="chrony")
+    plan = _clock_plan.make(state(), wish)
     assert told(plan) == [f"write {CHRONY.sources}", "systemctl enable --now chrony.service"]
-    plan = _clock_plan.make(state(CHRONY), replace(SERVERS, package="chrony", package_new=True))
-    assert plan.ledger == Ledger(package="chrony")
+    announced = _clock_plan.make(state(), replace(wish, announced=True))
+    assert [step.argv for step in announced.steps] == [("write", LEDGER)]
+    assert announced.ledger == Ledger(package="chrony")
+    again = _clock_plan.make(state(ledger=announced.ledger), replace(wish, announced=True))
+    assert (again.steps, again.ledger) == ((), announced.ledger)
+    # Its unit is started, and is not remembered besides: it goes with the package.
+    idle = state(daemons=(Daemon(CHRONY, False, False),), ledger=announced.ledger)
+    plan = _clock_plan.make(idle, wish)
+    assert "systemctl enable --now chrony.service" in told(plan)
+    assert plan.ledger == announced.ledger
+    # One that is here came from somebody else.
+    assert _clock_plan.make(state(CHRONY), replace(wish, announced=True)).steps == ()
+    # The run was cut off before the package was there: nothing is left to remember.
+    assert _clock_plan.make(state(ledger=announced.ledger), Wish(absent=True)).ledger == Ledger()
 
 
 def test_zone_and_back() -> None:

@@ -121,13 +121,16 @@ def test_database_that_does_not_answer(fake_cli: FakeCli, answer: dict[str, t.An
     assert (here.facts["database_ok"], here.facts["bridges"], here.facts["ports"]) == (False, [], [])
 
 
+FORMAT = "--showformat=${Package} ${db:Status-Status}\\n"
+
+
 @pytest.mark.parametrize(("status", "installed"), [("unpacked", False), ("installed", True)])
 def test_a_package_that_is_not_ready_counts_as_none(fake_cli: FakeCli, status: str, installed: bool) -> None:
     """A killed run has left apt to itself; the next one waits for it, instead of working with half a package."""
     fake_cli.expect("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", "--", "ovs", rc=1)
     words = ("--format=json", "--columns=name,datapath_type", "list", "Bridge", "--", "get", "Open_vSwitch", ".")
     fake_cli.expect(*VSCTL, *words, "ovs_version", rc=1, err="ovs-vsctl: unix:/run/openvswitch/db.sock: no such file")
-    fake_cli.expect("dpkg-query", "--show", "--showformat=${db:Status-Status}", "openvswitch-switch", out=status)
+    fake_cli.expect("dpkg-query", "--show", FORMAT, "openvswitch-switch", out=f"openvswitch-switch {status}\n")
     here = section(_info_ovs.minimal, _info_ovs.empty(), openvswitch_service="ovs")
     here.run()
     assert here.facts["installed"] is installed

@@ -329,7 +329,7 @@ def test_no_targets() -> None:
 
 @pytest.mark.parametrize(
     ("targets", "tcp", "expected"),
-    [(0, True, 10.0), (2, True, 15.0), (33, True, 20.0), (33, False, 10.0)],
+    [(0, True, 15.0), (2, True, 20.0), (33, True, 25.0), (33, False, 15.0)],
 )
 def test_deadline(targets: int, tcp: bool, expected: float) -> None:
     assert Settings(tcp=tcp).deadline(targets) == pytest.approx(expected)

@@ -160,8 +160,8 @@ class FakeHost:
         return (0, self.zone) if self.zone else (2, "")
 
     def do_dpkg_query(self, *args: str) -> tuple[int, str]:
-        assert args == ("--show", "--showformat=${db:Status-Status}", "docker.io")
-        return (0, self.package) if self.package else (1, "")
+        assert args == ("--show", "--showformat=${Package} ${db:Status-Status}\\n", "docker.io")
+        return (0, f"docker.io {self.package}\n") if self.package else (1, "")
 
     def do_journalctl(self, *dummy_args: str) -> tuple[int, str]:
         return 0, self.journal

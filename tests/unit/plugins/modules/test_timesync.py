@@ -43,6 +43,7 @@ class Host:
         self.zone = "Etc/UTC"
         self.router = False
         self.reachable = True
+        self.package = "installed"
         self.log: list[str] = []
         self.kill_at = -1
 
@@ -81,6 +82,8 @@ class Host:
             return "208 Access allowed" if words.split()[-1] in self.permitted else "209 Access denied"
         if words == "chronyc -c activity":
             return "1,0,0,0,0\n"
+        if words.startswith("dpkg-query"):
+            return f"chrony {self.package}\n" if words.endswith(" chrony") else ""
         self.step(words)
         if words in ("chronyc reload sources", "systemctl restart chrony.service"):
             self.loaded = self.files.get(CHRONY.sources, "")
@@ -240,6 +243,27 @@ def test_container(host: Host, run_module: Run) -> None:
     answer = call(run_module, correction=-1200.0, servers=[SERVER], step=True)
     assert (answer["changed"], host.log) == (False, [])
     assert any("not settable: a container" in note for note in answer["notes"])
+
+
+def test_package_that_is_not_ready(host: Host, run_module: Run) -> None:
+    """What a killed run has left to apt, which goes on: it is waited for by the next, and what there is of it is not started."""
+    host.running, host.package = False, "unpacked"
+    assert call(run_module, state="measured")["time"]["daemons"] == []
+    host.package = "installed"
+    assert call(run_module, state="measured")["time"]["daemons"] == [
+        {"name": "chrony", "active": False, "enabled": True}
+    ]
+
+
+def test_package_that_is_about_to_be_installed(host: Host, run_module: Run) -> None:
+    """It is remembered before, so that a run that is cut off does not lose it."""
+    host.running, host.package = False, "unpacked"
+    announce = {"state": "announced", "package": "chrony"}
+    assert call(run_module, **announce)["changed"]
+    assert not call(run_module, **announce)["changed"]
+    host.running, host.package = True, "installed"
+    assert call(run_module, state="absent", check_mode=True)["time"]["package"] == "chrony"
+    assert "package is ''" in call(run_module, state="announced")["msg"]
 
 
 def test_backwards_under_a_router(host: Host, run_module: Run) -> None:
