@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 
 # ansible-test keeps virtual environments and downloads below HOME. A HOME in .cache goes away with "make clean"
-# and leaves the user's own alone; pip keeps the user's settings and cache.
+# and leaves the user's own alone; pip keeps the user's settings and cache. "units" and "sanity" may run at the same time: each has its own.
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pip}
 for config in "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf" "$HOME/.pip/pip.conf"; do
     if [[ -z ${PIP_CONFIG_FILE:-} && -f $config ]]; then export PIP_CONFIG_FILE=$config; fi
@@ -18,12 +18,12 @@ mkdir -p "$pythons"
 dev/pythons.sh | while read -r version folder; do
     if [[ $folder != missing ]]; then ln -sfn "$folder/python$version" "$pythons/python$version"; fi
 done
-export HOME=$root/.cache/home PATH=$root/.venv/bin:$pythons:$PATH
+export HOME=$root/.cache/home/$1 PATH=$root/.venv/bin:$pythons:$PATH
 unset ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH
 mkdir -p "$HOME"
 python dev/get_pip_workaround.py
 
-copy=$(dev/collection_copy.sh)
+copy=$(dev/collection_copy.sh "$1")
 log=$(mktemp "$root/.cache/ansible-test.XXXXXX")
 trap 'rm -f "$log"' EXIT
 cd "$copy"

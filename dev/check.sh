@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every check that needs no hosts: dev/check.sh [GATE...]   (no argument: all, in the order below)
-# One line per gate; its output only when it fails; stops at the first failure. The logs stay in .cache/check/.
+# Two at a time (another number: JOBS=1): the longest mostly keeps one processor busy, and the others take about as long together.
+# One line per gate; its output only when it fails; after one that fails no other is started. The logs stay in .cache/check/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -10,10 +11,12 @@ export PATH=$root/.venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$collections ANSIBLE_
 mkdir -p "$logs"
 
 gates=(
-    format lint types yaml shell unit changelog inventories syntax ansible-lint docs
-    ansible-test-units ansible-test-sanity package
+    ansible-test-sanity
+    format lint types yaml shell changelog inventories syntax unit docs ansible-lint package
+    ansible-test-units
 )
-limit=900 # seconds for one gate; the slowest, a first ansible-test-sanity, takes about two minutes on two cores
+jobs=${JOBS:-2}
+limit=1200 # seconds for one gate; the slowest, a first ansible-test-sanity, takes six minutes beside others
 
 # The Pythons of managed hosts that this machine has, oldest first, as ansible-test wants them.
 target_pythons() {
@@ -64,7 +67,7 @@ gate_ansible-lint() {
 }
 gate_docs() {
     # In a copy: the tool copies the folder it is in, .venv and .cache included.
-    cd "$(dev/collection_copy.sh)"
+    cd "$(dev/collection_copy.sh docs)"
     # The tool copies the collections in .venv too, but only what git tracks, which is nothing: hide our repository.
     GIT_CEILING_DIRECTORIES=$root/.venv antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=dependent \
         --disallow-unknown-collection-refs --skip-rstcheck .
@@ -115,24 +118,45 @@ if [[ ${1-} == --run ]]; then
 fi
 
 if (($#)); then gates=("$@"); fi
+declare -A gate_of=() started=()
 passed=0
+failed=()
+
+# Wait for one of those that run, and tell how it ended.
+finish() {
+    local pid status=0 gate seconds
+    wait -n -p pid "${!gate_of[@]}" || status=$?
+    gate=${gate_of[$pid]}
+    unset "gate_of[$pid]"
+    seconds=$(awk -v a="${started[$gate]}" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f", b - a}')
+    if ((status)); then
+        cat "$logs/$gate.log"
+        printf 'FAILED  %-20s %6s s (status %d)\n' "$gate" "$seconds" "$status"
+        failed+=("$gate")
+    else
+        printf 'ok      %-20s %6s s%s\n' "$gate" "$seconds" "$(count_of "$gate")"
+        passed=$((passed + 1))
+    fi
+}
+
 for gate in "${gates[@]}"; do
     if ! declare -F "gate_$gate" >/dev/null; then
         echo "No gate called $gate. There are: $(declare -F | sed -n 's/^declare -f gate_//p' | paste -sd ' ')" >&2
         exit 2
     fi
-    start=$EPOCHREALTIME status=0
-    timeout "$limit" dev/check.sh --run "$gate" </dev/null >"$logs/$gate.log" 2>&1 || status=$?
-    seconds=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f", b - a}')
-    if ((status)); then
-        cat "$logs/$gate.log"
-        printf 'FAILED  %-20s %6s s (status %d)\n' "$gate" "$seconds" "$status"
-        printf 'check: %d passed, 1 failed (%s)\n' "$passed" "$gate"
-        exit 1
-    fi
-    printf 'ok      %-20s %6s s%s\n' "$gate" "$seconds" "$(count_of "$gate")"
-    passed=$((passed + 1))
 done
+for gate in "${gates[@]}"; do
+    if ((${#gate_of[@]} >= jobs)); then finish; fi
+    if ((${#failed[@]})); then break; fi
+    timeout "$limit" dev/check.sh --run "$gate" </dev/null >"$logs/$gate.log" 2>&1 &
+    gate_of[$!]=$gate
+    started[$gate]=$EPOCHREALTIME
+done
+while ((${#gate_of[@]})); do finish; done
+if ((${#failed[@]})); then
+    printf 'check: %d passed, %d failed (%s)\n' "$passed" "${#failed[@]}" "${failed[*]}"
+    exit 1
+fi
 not_here=$(dev/pythons.sh | awk '$2 == "missing" {print $1}' | paste -sd ' ')
 if [[ -n $not_here ]]; then
     echo "skipped ansible-test on Python $not_here: not on this machine"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Copy the repository (tracked and new files, not the ignored ones) to .cache/ansible_collections/crosshost/overlay
-# and print that path. ansible-test accepts neither a symlink nor a folder that is not called like this.
+# Copy the repository (tracked and new files, not the ignored ones) to .cache/copies/NAME/ansible_collections/crosshost/overlay and
+# print that path: dev/collection_copy.sh NAME. ansible-test accepts neither a symlink nor a folder that is not called like this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-copy=$PWD/.cache/ansible_collections/crosshost/overlay
+copy=$PWD/.cache/copies/$1/ansible_collections/crosshost/overlay
 rm -rf "$copy"
 mkdir -p "$copy"
 # A file that git lists but that is deleted in the work tree is left out.
