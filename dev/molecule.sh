@@ -9,9 +9,9 @@ limit=3600 # seconds for one scenario; one of virtual machines without KVM takes
 jobs=${JOBS:-2}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
-longest=(firewall weave default doctor)
-# Run when they are asked for: they take as long as half of the others together (docs/testing.md).
-apart=(promises vm)
+longest=(firewall promises weave default doctor)
+# Run when it is asked for: it takes as long as half of the others together (docs/testing.md).
+apart=(vm)
 scenarios=("$@")
 if ((!$#)); then
     scenarios=("${longest[@]}")
