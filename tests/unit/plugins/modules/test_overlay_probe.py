@@ -286,7 +286,7 @@ def test_probed_returns_what_was_measured(host: Host, run_module: Run, monkeypat
     )
     assert (answer["changed"], answer["results"]) == (False, ["measured"])
     assert (answer["broadcast"], answer["containers"]) == ({"amplified": False}, None)
-    assert seen == {"path": f"/proc/{host.container['State']['Pid']}/ns/net", "timeout": pytest.approx(25)}
+    assert seen == {"path": f"/proc/{host.container['State']['Pid']}/ns/net", "timeout": pytest.approx(30)}
     assert "gc_thresh3" in warnings[0]
 
 
