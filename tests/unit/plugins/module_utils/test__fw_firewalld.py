@@ -161,7 +161,7 @@ def test_acts_as_installed() -> None:
 
 
 def test_d_bus_tells_what_firewall_cmd_tells() -> None:
-    both = Recorded("default").answers | Recorded("bus").answers
+    both = {**Recorded("default").answers, **Recorded("bus").answers}
     quick = Recorded("default", **both)
     assert firewalld.observe(quick, CONTEXT) == firewalld.observe(Recorded("default"), CONTEXT)
     assert firewalld.running(quick) == "nftables"
