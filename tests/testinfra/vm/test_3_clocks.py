@@ -18,6 +18,8 @@ from testinfra.host import Host
 from vm_helpers import clocks, measured_after, offsets, set_ahead
 
 CURE = "crosshost.overlay.clock : Cure | Bring the clock right"
+ANNOUNCE = "crosshost.overlay.clock : Cure | Write down that the time daemon comes from here"
+INSTALL = "crosshost.overlay.clock : Cure | Install a time daemon where there is none"
 SOURCE = "crosshost.overlay.clock : Cure | Make one host the source"
 TRIES = 20
 OFF = 1200.0  # Weave Net's routers refuse each other at 900
@@ -161,4 +163,17 @@ def test_time_zone(chrony: Host) -> None:
     play("teardown", "--tags=clock").ok()
     assert chrony.check_output(zone) == before
     assert chrony.run("ls /etc/chrony/*/*crosshost*").rc != 0
+    clocks().ok()  # leaves the hosts as they were declared
+
+
+def test_installed_where_there_is_none(chrony: Host) -> None:
+    """That it comes from here is written down before, and a teardown that is asked to takes it away again."""
+    apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120"
+    chrony.check_output(f"{apt} purge chrony >/dev/null 2>&1; rm -rf /etc/chrony")
+    run = clocks().ok()
+    assert run.changed == {(ANNOUNCE, "h2"), (INSTALL, "h2"), (CURE, "h2")}
+    assert close()
+    play("teardown", "--tags=clock", "-e", "clock_remove=true").ok()
+    assert chrony.run("command -v chronyd").rc != 0
+    chrony.check_output(f"{apt} install chrony >/dev/null 2>&1")
     clocks().ok()  # leaves the hosts as they were declared
