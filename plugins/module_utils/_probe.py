@@ -24,7 +24,6 @@ from ansible_collections.crosshost.overlay.plugins.module_utils._probe_echo impo
     ECHO_PORT,
     FRAGMENTED,
     LARGEST,
-    PAUSE,
     UDP_BYTES,
     DatagramRun,
     EchoRun,
@@ -182,7 +181,7 @@ def probe(targets: t.Sequence[Target], settings: Settings, address: str = "") ->
     results = found["results"]
     again = [index for index, result in enumerate(results) if doubtful(result)]
     if again:
-        time.sleep(PAUSE)
+        time.sleep(settings.pause)
         second = probe_once([targets[index] for index in again], settings.again, "", end)["results"]
         for index, result in zip(again, second):
             results[index] = with_second(results[index], result)

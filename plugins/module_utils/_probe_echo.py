@@ -32,9 +32,6 @@ UDP_BYTES = 600  # more than the 576 every host takes, less than any usual MTU
 REPEATS = 2  # one packet lost by chance does not look like a fault of its kind, two do
 TCP_AT_ONCE = 32  # blocks under way at a time
 AGAIN = 20  # requests, at the least, to a target that answered some and not all: a loss of one in five shows in 99 of 100 cases
-PAUSE = (
-    5.0  # seconds before that: other hosts probe in the same moments, and their first requests and blocks are over then
-)
 SPACING = 0.0005  # seconds between two requests, unless the interval asks for more speed
 PLAIN, LARGE, ABOVE, FRAGMENTED = "plain", "large", "above", "fragmented"
 NEVER = float("-inf")
@@ -64,6 +61,8 @@ class Settings:
     fragmented: bool = True
     broadcast: bool = True
     mtu: int = 0
+    # Before somebody is asked again: other hosts probe in the same moments, and their first requests and blocks are over then.
+    pause: float = 5.0
 
     @property
     def rounds(self) -> int:
@@ -73,7 +72,7 @@ class Settings:
     def deadline(self, targets: int) -> float:
         """Return how long a run with so many targets may take at the most."""
         again = self.again
-        echoes = self.rounds * self.interval + self.timeout + PAUSE + again.count * again.interval + again.timeout
+        echoes = self.rounds * self.interval + self.timeout + self.pause + again.count * again.interval + again.timeout
         blocks = -(-targets // TCP_AT_ONCE) * self.tcp_timeout if self.tcp else 0.0
         return echoes + blocks + 1.0
 

@@ -33,7 +33,7 @@ PREFIX = sys.argv[1]
 SWITCH = f"{PREFIX}s"
 ALL = 3  # every protocol, before the bridge takes the frame (linux/if_ether.h)
 ALTERED = "what came back differs from what was sent"
-QUICK = Settings(count=5, interval=0.05, timeout=0.5, tcp_timeout=1.0)
+QUICK = Settings(count=5, interval=0.05, timeout=0.5, tcp_timeout=1.0, pause=0.2)
 
 
 def ip(*words: str) -> None:
