@@ -16,7 +16,7 @@ gates=(
     ansible-test-units
 )
 jobs=${JOBS:-2}
-limit=1200 # seconds for one gate; the slowest, a first ansible-test-sanity, takes six minutes beside others
+limit=1200 # seconds for one gate; the slowest, a first ansible-test-sanity, takes three to four minutes beside others
 
 # The Pythons of managed hosts that this machine has, oldest first, as ansible-test wants them.
 target_pythons() {
