@@ -22,7 +22,6 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_firewalld as firewalld
-from ansible_collections.crosshost.overlay.plugins.module_utils import _fw_firewalld_bus
 from ansible_collections.crosshost.overlay.plugins.module_utils._cli import Result
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_judge import is_ours, parse_rich
 from ansible_collections.crosshost.overlay.plugins.module_utils._fw_firewalld_read import (
@@ -167,22 +166,6 @@ def test_d_bus_tells_what_firewall_cmd_tells() -> None:
     assert firewalld.running(quick) == "nftables"
     asked = [command for command in quick.asked if command.startswith("firewall-cmd")]
     assert all("--list-all" in command for command in asked), asked
-
-
-@pytest.mark.parametrize("name", ["ssh", "dhcpv6-client", "mesh", "sleeve", "none-such"])
-def test_service_on_d_bus_is_the_one_firewall_cmd_prints(name: str) -> None:
-    recorded = Recorded("bus")
-    printed = parse_sections(recorded.answers[f"firewall-cmd --info-service={name}"]["out"]).get(name)
-    told = _fw_firewalld_bus.service(recorded, name)
-    assert told == (None if printed is None else printed.fields)
-
-
-@pytest.mark.parametrize(
-    "answer", ["", "[]", '{"data": [[]]}', '{"data": [{"ports": "22"}]}', '{"data": [{"ports": {"data": 22}}]}']
-)
-def test_answer_that_is_no_service_is_none(answer: str) -> None:
-    (command,) = (key for key in Recorded("bus").answers if "busctl" in key and key.endswith(" ssh"))
-    assert _fw_firewalld_bus.service(Recorded("bus", **{command: {"rc": 0, "out": answer, "err": ""}}), "ssh") is None
 
 
 def test_d_bus_has_not_the_last_word_on_whether_it_runs() -> None:
