@@ -54,8 +54,11 @@ molecule: .venv ## Run the molecule scenarios, two at a time (some: SCENARIOS="d
 promises: .venv ## Test what the README promises, with 30 killed runs for each backend (another number: OVERLAY_KILLS=6)
 	@OVERLAY_KILLS=$${OVERLAY_KILLS:-30} dev/molecule.sh promises
 
+# The integration tests mostly wait, and the browser is done soon.
 .PHONY: test
-test: check integration browser molecule ## Run check, integration, browser and molecule
+test: .venv ## Run check, integration, browser and molecule
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check integration browser
+	@$(MAKE) --no-print-directory molecule
 
 # What a backend needs in the lab besides the inventory.
 WEAVE_VARS := .cache/weave/vars.yml

@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 
 # Directory of the lab's own files, as lab/vm/machines.py made it.
 MACHINES = pathlib.Path(os.environ.get("OVERLAY_MACHINES", ".lab/vm"))
+PROVED = "verify: hosts=2 pairs=2 ok=2 failed=0"
+OFF = 1200.0  # seconds; Weave Net's routers refuse each other at 900
 POWER_TIMEOUT = 700  # seconds; an emulated machine boots in about one minute
 SET_AHEAD = """
 import sys, time
