@@ -1,23 +1,21 @@
 #!/usr/bin/env bash
-# Run molecule scenarios, two at a time; after one that fails no other is started: dev/molecule.sh [SCENARIO...]
-# They mostly wait for hosts, and their labs share nothing: two take little longer than one (another number: JOBS=1).
+# Run molecule scenarios, three at a time; after one that fails no other is started: dev/molecule.sh [SCENARIO...]
+# Each waits for its hosts now and then, and their labs share nothing: together they keep the processors busy (another number: JOBS=1).
 # One line per scenario; its output only when it fails. The logs stay in .cache/molecule/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$PWD/.venv/collections ANSIBLE_NOCOLOR=1 NO_COLOR=1
 limit=3600 # seconds for one scenario; one of virtual machines without KVM takes up to half of that
-jobs=${JOBS:-2}
+jobs=${JOBS:-3}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
-longest=(firewall promises weave default doctor)
-# Run when it is asked for: it takes as long as half of the others together (docs/testing.md).
-apart=(vm)
+longest=(vm firewall promises weave default doctor)
 scenarios=("$@")
 if ((!$#)); then
     scenarios=("${longest[@]}")
     for file in molecule/*/molecule.yml; do
         scenario=$(basename "$(dirname "$file")")
-        if [[ " ${longest[*]} ${apart[*]} " != *" $scenario "* ]]; then scenarios+=("$scenario"); fi
+        if [[ " ${longest[*]} " != *" $scenario "* ]]; then scenarios+=("$scenario"); fi
     done
     # Others each time; a seed that is printed has the same ones again.
     export OVERLAY_FAULTS=${OVERLAY_FAULTS:-8}

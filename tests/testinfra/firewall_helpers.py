@@ -11,7 +11,7 @@ import socket
 import subprocess
 import typing as t
 
-from overlay_helpers import LAB, NAMES, UNDERLAY, App, call, differences, side_by_side, wait_for
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, calls_each, differences, side_by_side, wait_for
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host
@@ -82,9 +82,17 @@ def options(name: str) -> dict[str, t.Any]:
     return {"backend": "weave", "peers": list(UNDERLAY.values()), "address": UNDERLAY[name]}
 
 
-def found(name: str, **changed: t.Any) -> dict[str, t.Any]:
+def found(name: str) -> dict[str, t.Any]:
     """What firewall_info finds on a host."""
-    return t.cast("dict[str, t.Any]", call(name, "firewall_info", **{**options(name), **changed}).ok()["firewall"])
+    return found_on([name])[name]
+
+
+def found_on(names: t.Iterable[str] = NAMES) -> dict[str, dict[str, t.Any]]:
+    """What firewall_info finds on these hosts."""
+    return {
+        name: done.ok()["firewall"]
+        for name, done in calls_each("firewall_info", {name: options(name) for name in names}).items()
+    }
 
 
 def tcp_open(address: str, ports: t.Sequence[int] = TCP) -> set[int]:

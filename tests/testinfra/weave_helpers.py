@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import typing as t
 
-from overlay_helpers import NAMES, UNDERLAY, Call, call, wait_for
+from overlay_helpers import NAMES, UNDERLAY, Call, call, calls, calls_each, wait_for
 
 if t.TYPE_CHECKING:
     from testinfra.host import Host
@@ -55,16 +54,17 @@ class Routers(Links):
 
     def __init__(self, hosts: dict[str, Host]) -> None:
         super().__init__(hosts)
-        self.declared = {name: self._declared(name) for name in NAMES}
+        found = calls("overlay", "weave_info")
+        self.declared = {name: self._declared(name, found[name].ok()["weave"]) for name in NAMES}
 
-    def _declared(self, name: str) -> dict[str, t.Any]:
+    @staticmethod
+    def _declared(name: str, weave: dict[str, t.Any]) -> dict[str, t.Any]:
         """The options that describe the router as it runs."""
-        launch = dict(self.info(name)["launch"])
+        launch = dict(weave["launch"])
         fast = launch.pop("fast_datapath")
         for key in ("extra", "peers", "password_set"):
             launch.pop(key)
-        main = self.info(name)["container"]
-        source, _sep, version = main["image"].partition("/weave:")
+        source, _sep, version = weave["container"]["image"].partition("/weave:")
         peers = [address for other, address in UNDERLAY.items() if other != name]
         return {
             **launch,
@@ -78,10 +78,14 @@ class Routers(Links):
         """What weave_info returns."""
         return t.cast("dict[str, t.Any]", call(name, "weave_info").ok()["weave"])
 
-    def launch(self, host: str, /, *args: str, **options: t.Any) -> Call:
-        """Call weave_launch with the declared options and these changes; a value of None leaves an option out."""
+    def options(self, host: str, **options: t.Any) -> dict[str, t.Any]:
+        """The declared options of a host with these changes; a value of None leaves an option out."""
         merged = {**self.declared[host], **options}
-        return call(host, "weave_launch", *args, **{key: value for key, value in merged.items() if value is not None})
+        return {key: value for key, value in merged.items() if value is not None}
+
+    def launch(self, host: str, /, *args: str, **options: t.Any) -> Call:
+        """Call weave_launch with them."""
+        return call(host, "weave_launch", *args, **self.options(host, **options))
 
     def report(self, name: str) -> dict[str, t.Any]:
         """The router's own report."""
@@ -99,8 +103,7 @@ class Routers(Links):
         return self.hosts[name].check_output("docker inspect -f '{{.Id}} {{.State.StartedAt}}' weave")
 
     def restore(self) -> None:
-        """Bring all routers back to what was declared, side by side, and wait until they are linked."""
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            for found in list(pool.map(self.launch, NAMES)):
-                found.ok()
+        """Bring all routers back to what was declared, all at once, and wait until they are linked."""
+        for found in calls_each("weave_launch", {name: self.options(name) for name in NAMES}).values():
+            found.ok()
         self.settle()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import socket
+import typing as t
 
 import pytest
 from firewall_helpers import (
@@ -18,7 +19,7 @@ from firewall_helpers import (
     UNITS,
     each,
     everywhere,
-    found,
+    found_on,
     healed,
     tcp_open,
     tcp_open_from,
@@ -37,12 +38,18 @@ def test_every_pair_works() -> None:
     assert f"verify: hosts={len(NAMES)} pairs={PAIRS} ok={PAIRS} failed=0" in run.text
 
 
+@pytest.fixture(scope="module")
+def firewalls() -> dict[str, dict[str, t.Any]]:
+    """What there is on each host, as a run has left it."""
+    return found_on()
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_firewalls_are_on(hosts: dict[str, Host], name: str) -> None:
+def test_firewalls_are_on(hosts: dict[str, Host], firewalls: dict[str, dict[str, t.Any]], name: str) -> None:
     """The service runs and is started at boot, and its rules would stop the overlay but for the openings."""
     assert hosts[name].check_output(f"systemctl is-active {UNITS[name]}") == "active"
     assert hosts[name].check_output(f"systemctl is-enabled {UNITS[name]}") == "enabled"
-    firewall = found(name)
+    firewall = firewalls[name]
     assert {item["name"] for item in firewall["firewalls"] if item["acts"]} >= set(FIREWALLS[name])
     assert sorted(firewall["openings"]) == FIREWALLS[name]
     stopped = {(item["firewall"], item["traffic"]) for item in firewall["blocked"]}
@@ -51,9 +58,9 @@ def test_firewalls_are_on(hosts: dict[str, Host], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_opening_without_a_peer(name: str) -> None:
+def test_no_opening_without_a_peer(firewalls: dict[str, dict[str, t.Any]], name: str) -> None:
     """Each names its source, but for weaveDNS from the host's own containers and the overlay's bridge; 6784 of TCP is in none."""
-    lines = [line for opening in found(name)["openings"].values() for line in opening]
+    lines = [line for opening in firewalls[name]["openings"].values() for line in opening]
     assert lines
     peers = [UNDERLAY[other] for other in NAMES if other != name]
     for line in (line for line in lines if "6783" in line):

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import typing as t
 
 import pytest
-from firewall_helpers import RELOADS, UNITS, each, everywhere, found, healed
+from firewall_helpers import RELOADS, UNITS, each, everywhere, found, found_on, healed
 from overlay_helpers import NAMES, App, play, side_by_side, wait_for
 from testinfra.host import Host
 from weave_helpers import Routers
@@ -20,14 +19,18 @@ PAIRS = len(NAMES) * (len(NAMES) - 1)
 
 def all_openings() -> dict[str, t.Any]:
     """What is open on each host."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        return dict(zip(NAMES, pool.map(lambda name: found(name)["openings"], NAMES), strict=True))
+    return {name: firewall["openings"] for name, firewall in found_on().items()}
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, t.Any]:
+    """What is open in the beginning."""
+    return all_openings()
 
 
 @pytest.fixture
-def openings() -> t.Iterator[None]:
+def openings(before: dict[str, t.Any]) -> t.Iterator[None]:
     """Whatever happens meanwhile, afterwards the openings are what they were."""
-    before = all_openings()
     yield
     assert all_openings() == before
 
@@ -58,13 +61,12 @@ def test_restart_of_the_firewall(hosts: dict[str, Host], apps: dict[str, App], r
     repaired()
 
 
-def test_stop_and_start_of_the_firewall(hosts: dict[str, Host]) -> None:
+def test_stop_and_start_of_the_firewall(hosts: dict[str, Host], before: dict[str, t.Any]) -> None:
     """Apart from each other; the last of the two brings the openings back."""
-    before = found("h3")["openings"]
     hosts["h3"].check_output("systemctl stop nftables")
     assert found("h3")["openings"] == {}
     hosts["h3"].check_output("systemctl start nftables")
-    wait_for("the openings are back", lambda: found("h3")["openings"] == before, 30)
+    wait_for("the openings are back", lambda: found("h3")["openings"] == before["h3"], 30)
 
 
 @pytest.mark.usefixtures("openings")

@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import re
 import time
 import typing as t
 
 import pytest
-from firewall_helpers import FIREWALLS, SERVICES, UNITS, container_exec, found, options, ring
-from overlay_helpers import LAB, NAMES, UNDERLAY, App, Call, Pinger, call, play, side_by_side, wait_for
+from firewall_helpers import FIREWALLS, SERVICES, UNITS, container_exec, found, found_on, options, ring
+from overlay_helpers import LAB, NAMES, UNDERLAY, App, Call, Pinger, calls_each, play, side_by_side, wait_for
 from testinfra.host import Host
 from weave_helpers import Routers
 
@@ -27,7 +26,14 @@ KEY = "/root/.ssh/of_a_peer"
 
 def fix(name: str, *args: str, **changed: t.Any) -> Call:
     """Call firewalld_fix as the role does, with these changes."""
-    return call(name, "firewalld_fix", *args, **{"services": SERVICES, **options(name), **changed})
+    return fix_on([name], *args, **changed)[name]
+
+
+def fix_on(names: t.Iterable[str], *args: str, **changed: t.Any) -> dict[str, Call]:
+    """The same on these hosts at once."""
+    return calls_each(
+        "firewalld_fix", {name: {"services": SERVICES, **options(name), **changed} for name in names}, *args
+    )
 
 
 @dataclasses.dataclass
@@ -76,9 +82,7 @@ def test_run_on_a_living_overlay(apps: dict[str, App], routers: Routers, session
     others = list(zip(STAYS, [*STAYS[1:], STAYS[0]], strict=True))
     pingers = {name: Pinger(apps[name], apps[after]) for name, after in others}
     before = [session.lines() for session in sessions]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda name: fix(name, peers=REST).ok()["changed"], STAYS))
-    assert done == [True] * len(STAYS)
+    assert all(done.ok()["changed"] for done in fix_on(STAYS, peers=REST).values())
     run = play("site", "--skip-tags=verify").ok()
     assert {host for task, host in run.changed if "peer_firewall" in task} == set(STAYS)
     lost = {name: pinger.stop() for name, pinger in pingers.items()}
@@ -90,21 +94,24 @@ def test_run_on_a_living_overlay(apps: dict[str, App], routers: Routers, session
 
 def test_peer_that_left() -> None:
     """Loses its openings, and nobody else does; check mode tells the same; when it is back, so are they."""
-
-    def check(name: str) -> None:
-        before = found(name)["openings"]
-        predicted = fix(name, "--check", peers=REST).ok()
-        done = fix(name, peers=REST).ok()
-        assert (predicted["changed"], predicted["openings"]) == (True, done["openings"])
-        after = found(name)["openings"]
-        assert GONE in str(before)
-        assert not re.search(rf"{re.escape(GONE)}\b", str(after))
-        assert all(address in str(after) for address in REST if address != UNDERLAY[name])
-        assert fix(name, peers=REST).ok()["changed"] is False
-        fix(name).ok()
-        assert found(name)["openings"] == before
-
-    side_by_side(check, STAYS)
+    before = found_on(STAYS)
+    predicted = fix_on(STAYS, "--check", peers=REST)
+    done = fix_on(STAYS, peers=REST)
+    after = found_on(STAYS)
+    again = fix_on(STAYS, peers=REST)
+    for name in STAYS:
+        assert predicted[name].ok()["changed"], name
+        assert predicted[name].ok()["openings"] == done[name].ok()["openings"], name
+        assert GONE in str(before[name]["openings"]), name
+        left = str(after[name]["openings"])
+        assert not re.search(rf"{re.escape(GONE)}\b", left), name
+        assert all(address in left for address in REST if address != UNDERLAY[name]), name
+        assert again[name].ok()["changed"] is False, name
+    for name, back in fix_on(STAYS).items():
+        assert back.ok()["changed"], name
+    assert {name: item["openings"] for name, item in found_on(STAYS).items()} == {
+        name: item["openings"] for name, item in before.items()
+    }
 
 
 def test_rule_in_front(hosts: dict[str, Host]) -> None:
@@ -174,7 +181,7 @@ def test_overlay_after_all_that(apps: dict[str, App]) -> None:
     """A run brings back what stopped firewalls took from Docker; then all is as it was, and the next one has nothing to do."""
     play("site", "--skip-tags=verify").ok()
     wait_for("containers reach each other", lambda: ring(apps), 60)
-    assert {name: sorted(found(name)["openings"]) for name in NAMES} == FIREWALLS
+    assert {name: sorted(firewall["openings"]) for name, firewall in found_on().items()} == FIREWALLS
     assert play("site", "--check", "--skip-tags=verify").ok().changed == set()
 
 
