@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$PWD/.venv/collections ANSIBLE_NOCOLOR=1 NO_COLOR=1
-limit=3600 # seconds for one scenario; one of virtual machines without KVM takes up to half of that
+limit=4500 # seconds for one scenario; one of virtual machines without KVM takes more than half of that
 jobs=${JOBS:-3}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
