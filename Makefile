@@ -57,7 +57,7 @@ promises: .venv ## Test what the README promises, with 30 killed runs for each b
 # The integration tests mostly wait, and the browser is done soon.
 .PHONY: test
 test: .venv ## Run check, integration, browser and molecule
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check integration browser
+	@$(MAKE) --no-print-directory --jobs=3 check integration browser
 	@$(MAKE) --no-print-directory molecule
 
 # What a backend needs in the lab besides the inventory.
