@@ -54,11 +54,11 @@ molecule: .venv ## Run the molecule scenarios, three at a time (some: SCENARIOS=
 promises: .venv ## Test what the README promises, with 30 killed runs for each backend (another number: OVERLAY_KILLS=6)
 	@OVERLAY_KILLS=$${OVERLAY_KILLS:-30} dev/molecule.sh promises
 
-# The integration tests mostly wait, and the browser is done soon.
+# The browser is done soon, and the integration tests mostly wait: each beside the longer of the other two.
 .PHONY: test
 test: .venv ## Run check, integration, browser and molecule
-	@$(MAKE) --no-print-directory --jobs=3 check integration browser
-	@$(MAKE) --no-print-directory molecule
+	@$(MAKE) --no-print-directory --jobs=2 check browser
+	@$(MAKE) --no-print-directory --jobs=2 molecule integration
 
 # What a backend needs in the lab besides the inventory.
 WEAVE_VARS := .cache/weave/vars.yml
