@@ -54,11 +54,8 @@ molecule: .venv ## Run the molecule scenarios, two at a time (some: SCENARIOS="d
 promises: .venv ## Test what the README promises, with 30 killed runs for each backend (another number: OVERLAY_KILLS=6)
 	@OVERLAY_KILLS=$${OVERLAY_KILLS:-30} dev/molecule.sh promises
 
-# The browser is done soon, and the integration tests mostly wait: each beside the longer of the other two.
 .PHONY: test
-test: .venv ## Run check, integration, browser and molecule
-	@$(MAKE) --no-print-directory --jobs=2 check browser
-	@$(MAKE) --no-print-directory --jobs=2 molecule integration
+test: check integration browser molecule ## Run check, integration, browser and molecule
 
 # What a backend needs in the lab besides the inventory.
 WEAVE_VARS := .cache/weave/vars.yml
