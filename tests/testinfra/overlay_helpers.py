@@ -142,12 +142,15 @@ def calls_each(module: str, options: t.Mapping[str, t.Mapping[str, t.Any]], /, *
     One Ansible for all of them: starting it takes longer than most modules.
     """
     first = next(iter(options.values()))
+    assert all(set(mine) == set(first) for mine in options.values()), options
     merged = {}
     for key, value in first.items():
         own = {host: mine[key] for host, mine in options.items()}
         same = all(other == value for other in own.values())
         merged[key] = value if same else f"{{{{ {json.dumps(own)}[inventory_hostname] }}}}"
-    return calls(",".join(options), module, *args, **merged)
+    found = calls(",".join(options), module, *args, **merged)
+    assert set(found) == set(options), "not every host has answered"
+    return found
 
 
 def calls(target: str, module: str, /, *args: str, **options: t.Any) -> dict[str, Call]:

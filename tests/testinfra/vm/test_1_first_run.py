@@ -23,11 +23,13 @@ def test_power_cut_in_the_middle_of_a_run(hosts: dict[str, Host]) -> None:
     told = f"seed {SEED}, cut after {seconds:.1f} s"
     argv = ["ansible-playbook", f"--inventory={INVENTORY}", "crosshost.overlay.site"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        time.sleep(seconds)
-        assert process.poll() is None, "the run ended before the power was cut"
-        power("h2", "cut")
-        # It has lost its host and says so, or waits for it; either way it is over.
-        process.kill()
+        try:
+            time.sleep(seconds)
+            assert process.poll() is None, "the run ended before the power was cut"
+            power("h2", "cut")
+        finally:
+            # It has lost its host and says so, or waits for it; either way it is over.
+            process.kill()
     power("h2", "restore")
     set_ahead(hosts["h2"], OFF)  # as it was found; a machine that is switched on has the time of its own clock chip
     run = play("site")

@@ -10,7 +10,7 @@ from overlay_helpers import NAMES, UNDERLAY, App, play, side_by_side, wait_for
 from testinfra.host import Host
 from vm_helpers import PROVED, power
 
-# Each rule with the configuration it is in; two calls of firewall-cmd, where firewall_info makes nine.
+# Each rule with the configuration it is in; two calls of firewall-cmd, which is slow on an emulated processor.
 RULES = "firewall-cmd --list-all-zones | sed -n 's/^\\trule /now: /p'; firewall-cmd --permanent --list-all-zones | sed -n 's/^\\trule /kept: /p'"
 
 
