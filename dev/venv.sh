@@ -11,14 +11,17 @@ if [[ -e .venv/.stamp && -z $(find requirements.txt requirements-dev.txt constra
     exit 0 # another process made it while this one waited
 fi
 
-# ansible-core 2.19 needs one of these on the control node.
+# ansible-core 2.19 needs one of these on the control node. The distribution's own comes first: it is the one that users have,
+# and what version managers build is often slower. One that can make virtual environments is better than one that cannot yet.
 find_python() {
-    local name
-    for name in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
-            echo "$name"
-            return
-        fi
+    local name needed
+    for needed in ensurepip sys; do
+        for name in ${PYTHON:-/usr/bin/python3 python3.11 python3.12 python3.13 python3}; do
+            if "$name" -c "import sys, $needed; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" 2>/dev/null; then
+                echo "$name"
+                return
+            fi
+        done
     done
     return 1
 }
@@ -43,7 +46,7 @@ if ((${#missing[@]})); then
     timeout 600 apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 python=$(find_python) || {
-    echo "No Python 3.11, 3.12 or 3.13 on this machine (looked for ${PYTHON:-python3.11, python3.12, python3.13, python3})." >&2
+    echo "No Python 3.11, 3.12 or 3.13 on this machine (looked for ${PYTHON:-/usr/bin/python3, python3.11, python3.12, python3.13, python3})." >&2
     exit 1
 }
 
