@@ -31,8 +31,8 @@ ROLE = "crosshost.overlay."
 
 # Tasks that check mode cannot foretell, and why.
 NOT_FORETOLD = {
-    f"{ROLE}docker_engine : Install the distribution's Docker Engine": "apt knows no package while a new host's lists are empty",
-    f"{ROLE}docker_engine : Bring the new Docker to its settings": "foretold as a part of the task 'Bring Docker to its settings'",
+    f"{ROLE}docker_engine : Install | Install the distribution's Docker Engine": "apt knows no package while a new host's lists are empty",
+    f"{ROLE}docker_engine : Install | Bring the new Docker to its settings": "foretold as a part of the task 'Bring Docker to its settings'",
     f"{ROLE}ovs_gre : Install | Install Open vSwitch": "apt knows no package while a new host's lists are empty",
     f"{ROLE}weave : Install | Remove the archive again": "check mode copies none that could be removed",
     f"{ROLE}weave : Run | Wait until it is connected to the others": "check mode starts no router to wait for",
