@@ -55,7 +55,8 @@ promises: .venv ## Test what the README promises, with 30 killed runs for each b
 	@OVERLAY_KILLS=$${OVERLAY_KILLS:-30} dev/molecule.sh promises
 
 .PHONY: test
-test: check integration browser molecule ## Run check, integration, browser and molecule
+test: .venv ## Run check, integration, browser and molecule
+	@dev/test.sh
 
 # What a backend needs in the lab besides the inventory.
 WEAVE_VARS := .cache/weave/vars.yml

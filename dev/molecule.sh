@@ -9,7 +9,7 @@ limit=3600 # seconds for one scenario; one of virtual machines without KVM takes
 jobs=${JOBS:-2}
 
 # Those that take longest come first, or the last of them would run alone; others follow.
-longest=(firewall promises weave vm default doctor)
+longest=(promises vm firewall weave default doctor)
 scenarios=("$@")
 if ((!$#)); then
     scenarios=("${longest[@]}")
@@ -19,8 +19,6 @@ if ((!$#)); then
     done
     # Others each time; a seed that is printed has the same ones again.
     export OVERLAY_FAULTS=${OVERLAY_FAULTS:-8}
-    # What takes longest on virtual machines is left to a run of that scenario (docs/testing.md).
-    export OVERLAY_PART=${OVERLAY_PART:-first}
 fi
 
 declare -A scenario_of=() started=()
