@@ -47,7 +47,7 @@ browser: .venv ## Open the report's page in headless Chromium
 	@dev/browser.sh
 
 .PHONY: molecule
-molecule: .venv ## Run the molecule scenarios, two at a time (some: SCENARIOS="default", one at a time: JOBS=1)
+molecule: .venv ## Run the molecule scenarios, three at a time (some: SCENARIOS="default", one at a time: JOBS=1)
 	@dev/molecule.sh $(SCENARIOS)
 
 .PHONY: promises
